@@ -1,0 +1,49 @@
+//! A [`Backend`] is the bundle of seams over one or two servers. [`open`] is the only place that names them.
+
+use std::sync::Arc;
+
+use crate::broker::{Broker, Operations, Signals};
+use crate::clock::{Clock, System};
+use crate::error::{Error, Result};
+use crate::results::Results;
+
+pub mod memory;
+pub mod sqlite;
+pub mod url;
+
+use url::Url;
+
+/// Everything a worker or command needs, over one layout (and another one for results, if they live elsewhere).
+#[derive(Clone)]
+pub struct Backend {
+    /// Tasks.
+    pub broker: Arc<dyn Broker>,
+    /// Hints.
+    pub signals: Arc<dyn Signals>,
+    /// Looking and reporting.
+    pub operations: Arc<dyn Operations>,
+    /// Ended tasks.
+    pub results: Arc<dyn Results>,
+}
+
+/// Opens what `broker` names, creating what is missing, with results on `results` where that is another place.
+pub async fn open(broker: &Url, results: Option<&Url>) -> Result<Backend> {
+    let results = results.filter(|&results| results != broker);
+    let backend = open_one(broker, results.is_some()).await?;
+    match results {
+        None => Ok(backend),
+        Some(url) => Ok(Backend { results: open_one(url, false).await?.results, ..backend }),
+    }
+}
+
+/// `foreign_results`: records go to the outbox instead of this server's own results.
+async fn open_one(url: &Url, foreign_results: bool) -> Result<Backend> {
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    match url {
+        Url::Memory => Ok(memory::open(clock, foreign_results)),
+        Url::Sqlite(options) => sqlite::open(options, clock, foreign_results).await,
+        Url::Other { scheme, shown } => {
+            Err(Error::rejected(format!("{shown}: no backend for \"{scheme}\"; expected sqlite:PATH or memory:")))
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The seams between the worker, the command line and whatever keeps the tasks. A backend implements all of them over
+//! one layout, and exists when it passes the suite of laws in `tests/`.
+//!
+//! No method is optional. Every method is plural: what has gathered while the previous call was under way goes in one
+//! call. Futures may be dropped at any time; what that means is said where it matters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::broadcast;
+
+use crate::error::Result;
+use crate::results::Record;
+use crate::task::{Ending, FailedRun, Headers, Name, Priority, Run, State, TaskId, Timestamp, WorkerId};
+
+pub mod shares;
+
+/// What producers and workers need.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Accepts tasks: what is answered is durable. All or nothing per call. A message whose id is held by an unfinished
+    /// task, a dead letter or a tombstone is not pushed again, and its answer says so. The answers stand in the
+    /// messages' order. Dropping the future leaves open whether they were accepted.
+    async fn push(&self, messages: Vec<Message>) -> Result<Vec<Pushed>>;
+
+    /// Takes up to `max` tasks and gives their lease to the caller; waits at most `wait` for the first. Promotes what
+    /// is due and takes back leases that ran out (the loss is counted, and the task comes back with a delay of
+    /// [`loss_delay`]). A task that the caller has no room for, no handler for or can't read waits aside, by handler,
+    /// until a worker with room asks; it never blocks those behind it. Dropping the future loses no task: one taken
+    /// but not read is given back, or its lease runs out.
+    async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>>;
+
+    /// Holds leases for `lease` from now. One answer per run, in order; who is told [`Held::Gone`] must stop that run
+    /// and settle nothing for it.
+    async fn extend(&self, runs: &[Run], lease: Duration) -> Result<Vec<Held>>;
+
+    /// Ends runs: each end and its effects are written atomically, or, where the run is no longer current, nothing of
+    /// it is. One answer per end, in order. Dropping the future leaves open whether they were written; settling
+    /// the same end again is then answered [`Settled::Stale`] or [`Settled::Applied`], and changes nothing twice.
+    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>>;
+
+    /// Effects that belong to another server and wait to be delivered there, oldest first. They are handed out until
+    /// [`Broker::delivered`] names them, so delivering must be idempotent.
+    async fn outbox(&self, max: usize) -> Result<Vec<Letter>>;
+
+    /// Drops letters that have arrived.
+    async fn delivered(&self, letters: &[u64]) -> Result<()>;
+}
+
+/// Hints that something changed. Lossy: whoever listens also looks by itself now and then.
+pub trait Signals: Send + Sync {
+    /// From now on; a slow listener misses the oldest.
+    fn listen(&self) -> broadcast::Receiver<Signal>;
+}
+
+/// See [`Signals`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// This task has ended.
+    Ended(TaskId),
+    /// Another process changed something.
+    Changed,
+}
+
+/// What the command line needs.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// Unfinished tasks, newest first. (Ended ones are the results' to list.)
+    async fn list(&self, filter: &Filter) -> Result<Vec<Standing>>;
+
+    /// Where each of these stands; none for one that the broker doesn't hold. Dead letters are held.
+    async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>>;
+
+    /// How full each queue is. `soon`: what counts as due soon.
+    async fn depths(&self, soon: Duration) -> Result<Vec<Depth>>;
+
+    /// Says that a worker lives and what it has; forgotten 3 × `every` after the last time.
+    async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()>;
+
+    /// Says that a worker has left. Its leases, if any are left, count as run out.
+    async fn withdraw(&self, worker: &WorkerId) -> Result<()>;
+
+    /// The workers that live.
+    async fn workers(&self) -> Result<Vec<WorkerReport>>;
+}
+
+/// A task on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The task's id.
+    pub id: TaskId,
+    /// Where it waits.
+    pub queue: Name,
+    /// Who runs it.
+    pub handler: Name,
+    /// Its share of the queue.
+    pub priority: Priority,
+    /// When it may run, by the server's clock.
+    pub due: Due,
+    /// For an id that someone chose or that is derived: how long after its end it stays taken. None for a generated
+    /// one, which nobody pushes again.
+    pub remember: Option<Duration>,
+    /// Version of the envelope: a worker that reads only older ones leaves it to others.
+    pub format: u8,
+    /// The task as `codec` wrote it; opaque here.
+    pub envelope: Bytes,
+}
+
+/// When a task may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// At once.
+    Now,
+    /// This long after the server accepted it.
+    After(Duration),
+    /// At this time, at once if it is past.
+    At(Timestamp),
+}
+
+/// The answer to one pushed message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The task that holds the id.
+    pub id: TaskId,
+    /// False where it was there before, or is remembered.
+    pub created: bool,
+}
+
+/// What a worker asks for.
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    /// Who asks. The same for all calls of one process.
+    pub worker: WorkerId,
+    /// The queues to look in, with their weights (≥ 1).
+    pub queues: Vec<(Name, u32)>,
+    /// How queues and priorities share.
+    pub order: Order,
+    /// At most this many tasks.
+    pub max: usize,
+    /// The handlers that the worker has, and how many more runs of each it has room for.
+    pub room: Arc<HashMap<Name, usize>>,
+    /// The newest envelope version it reads.
+    pub format: u8,
+    /// How long the lease is.
+    pub lease: Duration,
+    /// How long to wait for a first task.
+    pub wait: Duration,
+}
+
+/// How queues and priorities share what a worker takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By weight: nobody starves.
+    Weighted,
+    /// The first named queue first, high priority first: what comes later may starve.
+    Strict,
+}
+
+/// A task taken, with a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The fencing token of this run.
+    pub run: Run,
+    /// Who runs it.
+    pub handler: Name,
+    /// Its share of the queue.
+    pub priority: Priority,
+    /// Failed runs so far.
+    pub failed: u32,
+    /// Runs so far whose worker vanished.
+    pub lost: u32,
+    /// When the broker accepted it.
+    pub enqueued_at: Timestamp,
+    /// When this run was due.
+    pub due_at: Timestamp,
+    /// Now, by the broker's clock.
+    pub reserved_at: Timestamp,
+    /// The failed runs, oldest first, at most [`HISTORY`].
+    pub history: Vec<FailedRun>,
+    /// For `codec`.
+    pub envelope: Bytes,
+}
+
+/// So many failed runs are kept with a task: the latest.
+pub const HISTORY: usize = 25;
+
+/// Losses grow rarer: a quarter of a second, 2 s, 16 s, …, at most an hour, before a task whose worker vanished comes back.
+pub fn loss_delay(lost: u32) -> Duration {
+    let delay = 250u64.saturating_mul(8u64.saturating_pow(lost.saturating_sub(1)));
+    Duration::from_millis(delay.min(3_600_000))
+}
+
+/// Whether a run still holds its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It does.
+    Kept,
+    /// Someone else has the task, or it has ended.
+    Gone,
+}
+
+/// How a run ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Only the holder of this run may end it.
+    pub run: Run,
+    /// What becomes of the task.
+    pub ending: Ending,
+    /// Written together with the end.
+    pub effects: Vec<Effect>,
+}
+
+/// What follows from an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// To the results.
+    Record(Box<Record>),
+    /// A task to enqueue; idempotent by its id, which must be derived (`remember` is set).
+    Push(Message),
+}
+
+/// The answer to one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Written.
+    Applied,
+    /// The run was no longer current: nothing was changed.
+    Stale,
+}
+
+/// An effect on its way to another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// Names it for [`Broker::delivered`].
+    pub number: u64,
+    /// What to deliver.
+    pub effect: Effect,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this state.
+    pub state: Option<State>,
+    /// Only this queue.
+    pub queue: Option<Name>,
+    /// Only this handler.
+    pub handler: Option<Name>,
+    /// At most this many.
+    pub limit: usize,
+    /// Only what is older than this place in the order (time of enqueueing, then id; newest first).
+    pub after: Option<Cursor>,
+}
+
+/// A place in a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(pub Timestamp, pub TaskId);
+
+/// Where a task stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In the broker: unfinished, or a dead letter.
+    Here(Box<Tracked>),
+    /// Ended; its record is on its way to another server.
+    Leaving(Box<Record>),
+}
+
+/// A task that the broker holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// The task's id.
+    pub id: TaskId,
+    /// Where it waits or waited.
+    pub queue: Name,
+    /// Who runs it.
+    pub handler: Name,
+    /// Its share of the queue.
+    pub priority: Priority,
+    /// Never done or cancelled: those have left.
+    pub state: State,
+    /// The last run's number, 0 before the first.
+    pub run: u32,
+    /// Failed runs so far.
+    pub failed: u32,
+    /// Runs so far whose worker vanished.
+    pub lost: u32,
+    /// When the broker accepted it.
+    pub enqueued_at: Timestamp,
+    /// When its next (or present) run is or was due.
+    pub due_at: Timestamp,
+    /// When its present run was reserved.
+    pub started_at: Option<Timestamp>,
+    /// Who runs it now.
+    pub worker: Option<WorkerId>,
+    /// The failed runs, oldest first.
+    pub history: Vec<FailedRun>,
+    /// For `codec`.
+    pub envelope: Bytes,
+}
+
+/// How full a queue is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Its name.
+    pub queue: Name,
+    /// Due later (those due soon included).
+    pub scheduled: u64,
+    /// Of these, due soon.
+    pub soon: u64,
+    /// Due, waiting.
+    pub pending: u64,
+    /// Leased.
+    pub running: u64,
+    /// No worker has the handler.
+    pub parked: u64,
+    /// Dead letters.
+    pub dead: u64,
+}
+
+/// What a worker tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WorkerReport {
+    /// Its id.
+    pub id: WorkerId,
+    /// The queues it takes from.
+    pub queues: Vec<Name>,
+    /// How many runs at once.
+    pub concurrency: usize,
+    /// What it can run.
+    pub handlers: Vec<HandlerReport>,
+    /// Anything else, for people.
+    #[serde(default)]
+    pub notes: Headers,
+}
+
+/// What a worker tells of one handler.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HandlerReport {
+    /// Its name.
+    pub name: Name,
+    /// `sha256:…` of the file.
+    pub digest: String,
+    /// Where tasks for it go unless the producer says otherwise.
+    pub queue: Option<Name>,
+    /// Runs allowed after the first failed one, where its manifest says so.
+    pub max_retries: Option<u32>,
+}

@@ -1,0 +1,82 @@
+//! The seam behind which ended tasks are kept. It may live on another server than the broker.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::broker::Filter;
+use crate::error::Result;
+use crate::task::{FailedRun, Failure, Name, Priority, Receipt, State, TaskId, Timestamp, WorkerId};
+
+/// Tasqueue's `Results`: what became of tasks that have ended.
+#[async_trait]
+pub trait Results: Send + Sync {
+    /// Keeps these, each for its `keep`. Idempotent: the first record of an id stands as long as its run number is the
+    /// higher or the same.
+    async fn record(&self, records: Vec<Record>) -> Result<()>;
+
+    /// The records of these ids, none for one that isn't kept (any more).
+    async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Record>>>;
+
+    /// Ended tasks, newest first by time of enqueueing.
+    async fn list(&self, filter: &Filter) -> Result<Vec<Record>>;
+
+    /// Forgets these; how many were there.
+    async fn delete(&self, ids: &[TaskId]) -> Result<u64>;
+}
+
+/// At most so many records of done (and cancelled) tasks are kept per queue: the newest.
+pub const KEEP_DONE: usize = 100_000;
+/// At most so many dead tasks, and records of them, are kept per queue: the newest.
+pub const KEEP_DEAD: usize = 10_000;
+/// How long results are kept by default.
+pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// How long dead tasks are kept.
+pub const RETENTION_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a chosen id stays taken after its task ended, at least.
+pub const REMEMBER: Duration = Duration::from_secs(24 * 3600);
+
+/// What became of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The task's id.
+    pub id: TaskId,
+    /// Who ran it.
+    pub handler: Name,
+    /// Where it waited.
+    pub queue: Name,
+    /// Its share of the queue.
+    pub priority: Priority,
+    /// Done, dead or cancelled.
+    pub state: State,
+    /// The last run's number.
+    pub run: u32,
+    /// The last attempt: 1 for a task that succeeded at once.
+    pub attempt: u32,
+    /// Runs whose worker vanished.
+    pub lost: u32,
+    /// Retries it had.
+    pub max_retries: u32,
+    /// When the broker accepted it.
+    pub enqueued_at: Timestamp,
+    /// When its last run was due.
+    pub due_at: Timestamp,
+    /// When its last run began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Who ran it last.
+    pub worker: WorkerId,
+    /// What the handler returned.
+    pub result: Option<Bytes>,
+    /// Why it is dead.
+    pub failure: Option<Failure>,
+    /// The failed runs, oldest first, at most [`crate::broker::HISTORY`].
+    pub history: Vec<FailedRun>,
+    /// What the last run cost.
+    pub receipt: Receipt,
+    /// How long this record is kept from `finished_at`.
+    pub keep: Duration,
+}
