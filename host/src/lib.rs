@@ -1,6 +1,7 @@
 //! A task queue whose handlers are WebAssembly components.
 
 pub mod backend;
+pub mod bench;
 pub mod broker;
 pub mod clock;
 pub mod codec;

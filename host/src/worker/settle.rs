@@ -13,22 +13,24 @@ use crate::broker::{End, Settled};
 use crate::error::{ErrorKind, Result};
 use crate::task::Ending;
 
-/// An end and the seat that it frees.
-pub(super) struct Handed {
-    pub(super) end: End,
+/// An end (none where the run may not end anything) and the seat that it frees.
+pub(super) struct Ended {
+    pub(super) end: Option<End>,
     pub(super) seat: u64,
 }
 
+/// More than about this isn't written in one call.
 const BATCH: usize = 1_000;
+/// So many batches may wait.
+const BACKLOG: usize = 16;
 /// At the worker's own end, a broker that can't be reached gets so long to come back.
 const LAST_TRY: Duration = Duration::from_secs(5);
 
 /// The agent that settles; it ends when every sender is gone and the last end is written.
 pub(super) struct Settling(JoinHandle<Result<Summary>>);
 
-/// `slots`: as many attempts may hand in at once. A broker that is slow holds up attempts, not memory.
-pub(super) fn start(backend: Backend, leases: Arc<Leases>, slots: usize) -> (mpsc::Sender<Handed>, Settling) {
-    let (sender, receiver) = mpsc::channel(slots.max(BATCH));
+pub(super) fn start(backend: Backend, leases: Arc<Leases>) -> (mpsc::Sender<Vec<Ended>>, Settling) {
+    let (sender, receiver) = mpsc::channel(BACKLOG);
     (sender, Settling(tokio::spawn(settle_all(backend, leases, receiver))))
 }
 
@@ -53,12 +55,21 @@ impl Settling {
     }
 }
 
-async fn settle_all(backend: Backend, leases: Arc<Leases>, mut receiver: mpsc::Receiver<Handed>) -> Result<Summary> {
-    let (mut summary, mut handed) = (Summary::default(), Vec::new());
-    while receiver.recv_many(&mut handed, BATCH).await > 0 {
-        let (ends, seats): (Vec<End>, Vec<u64>) = handed.drain(..).map(|Handed { end, seat }| (end, seat)).unzip();
+async fn settle_all(backend: Backend, leases: Arc<Leases>, mut batches: mpsc::Receiver<Vec<Ended>>) -> Result<Summary> {
+    let mut summary = Summary::default();
+    while let Some(mut batch) = batches.recv().await {
+        while batch.len() < BATCH
+            && let Ok(more) = batches.try_recv()
+        {
+            batch.extend(more);
+        }
+        let (mut ends, mut seats) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for Ended { end, seat } in batch {
+            ends.extend(end);
+            seats.push(seat);
+        }
         let kinds: Vec<Kind> = ends.iter().map(|end| Kind::of(&end.ending)).collect();
-        let answers = settle(&backend, ends).await?;
+        let answers = if ends.is_empty() { Vec::new() } else { settle(&backend, ends).await? };
         leases.leave(seats);
         for (kind, answer) in kinds.into_iter().zip(answers) {
             count(&mut summary, kind, answer);
