@@ -118,7 +118,7 @@ pub async fn run(
     let worker = shift.crew.worker.clone();
     drop(shift);
     // Every sender is gone now: the settler ends when the last end is written.
-    let settled = settling.finish(&backend).await;
+    let settled = settling.finish().await;
     drop((relaying, holding, reporting));
     if let Err(error) = backend.operations.withdraw(&worker).await {
         tracing::debug!("the worker's entry is left to expire: {error}");

@@ -10,7 +10,7 @@ use super::lease::Leases;
 use super::{Summary, Trouble};
 use crate::backend::Backend;
 use crate::broker::{End, Settled};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::task::Ending;
 
 /// An end (none where the run may not end anything) and the seat that it frees.
@@ -24,7 +24,7 @@ const BATCH: usize = 1_000;
 /// So many batches may wait.
 const BACKLOG: usize = 16;
 /// At the worker's own end, a broker that can't be reached gets so long to come back.
-const LAST_TRY: Duration = Duration::from_secs(5);
+const LAST_TRY: Duration = Duration::from_secs(30);
 
 /// The agent that settles; it ends when every sender is gone and the last end is written.
 pub(super) struct Settling(JoinHandle<Result<Summary>>);
@@ -35,21 +35,14 @@ pub(super) fn start(backend: Backend, leases: Arc<Leases>) -> (mpsc::Sender<Vec<
 }
 
 impl Settling {
-    /// Waits until everything handed in is written.
-    pub(super) async fn finish(mut self, backend: &Backend) -> Result<Summary> {
-        loop {
-            match tokio::time::timeout(LAST_TRY, &mut self.0).await {
-                Ok(Ok(summary)) => return summary,
-                Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Ok(Err(error)) => unreachable!("nobody aborts the settler: {error}"),
-                // Slow is waited for; out of reach is left to the leases, and the tasks run again.
-                Err(_) => {
-                    if let Err(error) = backend.broker.settle(Vec::new()).await {
-                        tracing::error!("the last ends could not be written, their tasks will run again: {error}");
-                        self.0.abort();
-                        return Err(error);
-                    }
-                }
+    /// Waits until everything handed in is written, or [`LAST_TRY`] is over.
+    pub(super) async fn finish(mut self) -> Result<Summary> {
+        match tokio::time::timeout(LAST_TRY, &mut self.0).await {
+            Ok(Ok(summary)) => summary,
+            Ok(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {
+                self.0.abort();
+                Err(Error::unavailable("the last ends could not be written; their tasks will run again"))
             }
         }
     }
