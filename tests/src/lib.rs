@@ -1,1 +1,5 @@
+//! The suites that hold every backend to the same laws, and what they need.
 
+pub mod fixture;
+pub mod laws;
+pub mod nouns;

@@ -1,0 +1,111 @@
+//! Ending and extending runs: each is fenced by the run's number.
+
+use super::layout::{Layout, Stand};
+use crate::broker::{Effect, End, HISTORY, Held, Settled, Signal};
+use crate::task::{Ending, FailedRun, Run, TaskId, Timestamp, WorkerId};
+
+/// What one settled end leads to beside its answer.
+pub(super) struct Written {
+    pub(super) answer: Settled,
+    /// For the listeners.
+    pub(super) ended: Option<Signal>,
+    /// Something waits that a waiting reserve may want, now or later.
+    pub(super) waits: bool,
+}
+
+impl Layout {
+    pub(super) fn extend(&mut self, run: &Run, until: Timestamp) -> Held {
+        let Some(held) = self.held(run) else { return Held::Gone };
+        self.leases.remove(&held);
+        let Some(slot) = self.tasks.get_mut(&run.id) else { return Held::Gone };
+        if let Stand::Running { until: end, .. } = &mut slot.stand {
+            *end = until;
+        }
+        self.leases.insert(slot.at(until), run.id.clone());
+        Held::Kept
+    }
+
+    pub(super) fn settle(&mut self, end: End, now: Timestamp) -> Written {
+        let End { run, ending, effects } = end;
+        let Some(lease) = self.held(&run) else {
+            return Written { answer: Settled::Stale, ended: None, waits: false };
+        };
+        self.leases.remove(&lease);
+        if let Some(queue) = self.queues.get_mut(&run.queue) {
+            queue.running -= 1;
+        }
+        let mut waits = true;
+        let mut ended = None;
+        match ending {
+            Ending::Done | Ending::Cancelled => {
+                self.bury(&run.id, now);
+                (ended, waits) = (Some(Signal::Ended(run.id)), false);
+            }
+            Ending::Dead { keep } => {
+                self.keep_dead(&run.id, now, keep);
+                (ended, waits) = (Some(Signal::Ended(run.id)), false);
+            }
+            Ending::Retry { after, failed } => self.wait(&run.id, now.plus(after), Some(failed)),
+            Ending::Snooze { after } | Ending::Release { after } => self.wait(&run.id, now.plus(after), None),
+            Ending::Park => self.park(run.id),
+        }
+        for effect in effects {
+            waits |= matches!(effect, Effect::Push(_));
+            self.apply(effect, now);
+        }
+        Written { answer: Settled::Applied, ended, waits }
+    }
+
+    /// The place of this run's lease, if it is the current run.
+    fn held(&self, run: &Run) -> Option<(Timestamp, u64)> {
+        let slot = self.tasks.get(&run.id)?;
+        match slot.stand {
+            Stand::Running { until, .. } if slot.run == run.number && slot.queue == run.queue => Some(slot.at(until)),
+            _ => None,
+        }
+    }
+
+    fn wait(&mut self, id: &TaskId, due_at: Timestamp, failed: Option<FailedRun>) {
+        let Some(slot) = self.tasks.get_mut(id) else { return };
+        (slot.due_at, slot.stand) = (due_at, Stand::Waiting);
+        if let Some(failed) = failed {
+            slot.failed += 1;
+            if slot.history.len() >= HISTORY {
+                slot.history.remove(0);
+            }
+            slot.history.push(failed);
+        }
+        let queue = self.queues.entry(slot.queue.clone()).or_default();
+        queue.waiting[slot.priority as usize].insert(slot.place(), id.clone());
+    }
+
+    fn park(&mut self, id: TaskId) {
+        let Some(slot) = self.tasks.get_mut(&id) else { return };
+        slot.stand = Stand::Aside { parked: true };
+        let queue = self.queues.entry(slot.queue.clone()).or_default();
+        queue.aside.entry(slot.shelf(true)).or_default().insert(slot.place(), id);
+    }
+
+    fn apply(&mut self, effect: Effect, now: Timestamp) {
+        match effect {
+            Effect::Push(message) => drop(self.push(message, now)),
+            Effect::Record(record) if self.outbox.is_foreign() => self.outbox.post(record),
+            Effect::Record(record) => self.results.record(record, now),
+        }
+    }
+
+    /// Ends the leases of `gone`, which has left: the next reserve takes its runs back.
+    pub(super) fn abandon(&mut self, gone: &WorkerId, now: Timestamp) {
+        // Walks over what runs, not over what waits: as many as all workers' slots together.
+        let its = |id: &&TaskId| {
+            let slot = self.tasks.get(*id);
+            slot.is_some_and(|slot| matches!(&slot.stand, Stand::Running { worker, .. } if worker == gone))
+        };
+        let ids: Vec<TaskId> = self.leases.values().filter(its).cloned().collect();
+        for id in ids {
+            let Some(slot) = self.tasks.get(&id) else { continue };
+            let run = Run { queue: slot.queue.clone(), id, number: slot.run };
+            self.extend(&run, now);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What is kept, and the orders in which it is found again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::leftovers::{Outbox, Tombstones};
+use super::results::Kept;
+use crate::broker::{Due, Message, Pushed, Tracked, WorkerReport};
+use crate::results::KEEP_DEAD;
+use crate::task::{FailedRun, Name, Priority, State, TaskId, Timestamp, WorkerId};
+
+/// No call removes, takes back or moves aside more than this: none holds the lock for long.
+pub(super) const CHUNK: usize = 1_000;
+
+/// A place in an order by time; the number, one per task, makes it unique and keeps the order of acceptance.
+pub(super) type Place = (Timestamp, u64);
+
+/// Tasks in an order.
+pub(super) type Line = BTreeMap<Place, TaskId>;
+
+pub(super) struct Layout {
+    /// All that is unfinished, and the dead letters.
+    pub(super) tasks: HashMap<TaskId, Slot>,
+    pub(super) queues: HashMap<Name, Queue>,
+    /// Running tasks by the end of their lease.
+    pub(super) leases: Line,
+    /// Dead letters by the time when they are forgotten.
+    fading: Line,
+    tombstones: Tombstones,
+    pub(super) outbox: Outbox,
+    pub(super) results: Kept,
+    /// With the time until which each is believed to live.
+    pub(super) workers: HashMap<WorkerId, (WorkerReport, Timestamp)>,
+    accepted: u64,
+    dice: u64,
+}
+
+/// A task and where it stands.
+pub(super) struct Slot {
+    pub(super) queue: Name,
+    pub(super) handler: Name,
+    pub(super) priority: Priority,
+    pub(super) format: u8,
+    pub(super) envelope: Bytes,
+    remember: Option<Duration>,
+    number: u64,
+    pub(super) enqueued_at: Timestamp,
+    pub(super) due_at: Timestamp,
+    pub(super) run: u32,
+    pub(super) failed: u32,
+    pub(super) lost: u32,
+    pub(super) history: Vec<FailedRun>,
+    pub(super) stand: Stand,
+}
+
+/// Where a task stands; each but the first is entered in one [`Line`].
+pub(super) enum Stand {
+    /// In its queue's line, due or not: what is due needs no promotion, the line is in order of due times.
+    Waiting,
+    /// On a shelf, for a caller that can run it.
+    Aside {
+        parked: bool,
+    },
+    Running {
+        worker: WorkerId,
+        since: Timestamp,
+        until: Timestamp,
+    },
+    Dead {
+        since: Timestamp,
+        until: Timestamp,
+    },
+}
+
+/// One queue's orders.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// By priority: oldest due time first.
+    pub(super) waiting: [Line; 3],
+    /// What someone took and couldn't run.
+    pub(super) aside: BTreeMap<Shelf, Line>,
+    pub(super) running: u64,
+    /// Dead letters, the oldest first, to keep their number bounded.
+    pub(super) dead: Line,
+}
+
+/// What all tasks on a shelf have in common, so that a caller finds those that it can run without looking at others.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shelf {
+    pub(super) priority: Priority,
+    pub(super) handler: Name,
+    pub(super) format: u8,
+    /// Nobody who looked can run them; otherwise it is only a matter of room.
+    pub(super) parked: bool,
+}
+
+impl Slot {
+    pub(super) fn place(&self) -> Place {
+        (self.due_at, self.number)
+    }
+
+    pub(super) fn at(&self, time: Timestamp) -> Place {
+        (time, self.number)
+    }
+
+    pub(super) fn shelf(&self, parked: bool) -> Shelf {
+        Shelf { priority: self.priority, handler: self.handler.clone(), format: self.format, parked }
+    }
+
+    pub(super) fn state(&self, now: Timestamp) -> State {
+        match self.stand {
+            Stand::Waiting if self.due_at > now => State::Scheduled,
+            Stand::Waiting | Stand::Aside { parked: false } => State::Pending,
+            Stand::Aside { parked: true } => State::Parked,
+            Stand::Running { .. } => State::Running,
+            Stand::Dead { .. } => State::Dead,
+        }
+    }
+
+    pub(super) fn tracked(&self, id: &TaskId, now: Timestamp) -> Tracked {
+        let (worker, started_at) = match &self.stand {
+            Stand::Running { worker, since, .. } => (Some(worker.clone()), Some(*since)),
+            _ => (None, None),
+        };
+        Tracked {
+            id: id.clone(),
+            queue: self.queue.clone(),
+            handler: self.handler.clone(),
+            priority: self.priority,
+            state: self.state(now),
+            run: self.run,
+            failed: self.failed,
+            lost: self.lost,
+            enqueued_at: self.enqueued_at,
+            due_at: self.due_at,
+            started_at,
+            worker,
+            history: self.history.clone(),
+            envelope: self.envelope.clone(),
+        }
+    }
+}
+
+impl Layout {
+    pub(super) fn new(foreign_results: bool) -> Layout {
+        Layout {
+            tasks: HashMap::new(),
+            queues: HashMap::new(),
+            leases: Line::new(),
+            fading: Line::new(),
+            tombstones: Tombstones::default(),
+            outbox: Outbox::new(foreign_results),
+            results: Kept::default(),
+            workers: HashMap::new(),
+            accepted: 0,
+            dice: 0,
+        }
+    }
+
+    /// A number in 0..1; the same sequence in each process, so that a test that failed fails again (splitmix64).
+    pub(super) fn dice(&mut self) -> f64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.dice;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    pub(super) fn push(&mut self, message: Message, now: Timestamp) -> Pushed {
+        let id = message.id.clone();
+        if self.is_taken(&id, now) {
+            return Pushed { id, created: false };
+        }
+        self.accepted += 1;
+        let due_at = match message.due {
+            Due::Now => now,
+            Due::After(span) => now.plus(span),
+            Due::At(time) => time.max(now),
+        };
+        let slot = Slot {
+            queue: message.queue,
+            handler: message.handler,
+            priority: message.priority,
+            format: message.format,
+            envelope: message.envelope,
+            remember: message.remember,
+            number: self.accepted,
+            enqueued_at: now,
+            due_at,
+            run: 0,
+            failed: 0,
+            lost: 0,
+            history: Vec::new(),
+            stand: Stand::Waiting,
+        };
+        let queue = match self.queues.get_mut(&slot.queue) {
+            Some(queue) => queue,
+            None => self.queues.entry(slot.queue.clone()).or_default(),
+        };
+        queue.waiting[slot.priority as usize].insert(slot.place(), message.id.clone());
+        self.tasks.insert(message.id, slot);
+        Pushed { id, created: true }
+    }
+
+    fn is_taken(&mut self, id: &TaskId, now: Timestamp) -> bool {
+        match self.tasks.get(id) {
+            Some(Slot { stand: Stand::Dead { until, .. }, .. }) if *until <= now => self.forget_dead(&id.clone()),
+            Some(_) => return true,
+            None => {}
+        }
+        self.tombstones.stands(id, now)
+    }
+
+    /// The task leaves; its id stays taken for as long as was asked from the end of its last run.
+    pub(super) fn bury(&mut self, id: &TaskId, ended_at: Timestamp) {
+        if let Some(Slot { remember: Some(remember), .. }) = self.tasks.remove(id) {
+            self.tombstones.put(id.clone(), ended_at.plus(remember));
+        }
+    }
+
+    /// The task becomes a dead letter, and the queue's oldest ones make room for it.
+    pub(super) fn keep_dead(&mut self, id: &TaskId, now: Timestamp, keep: Duration) {
+        let (Some(slot), until) = (self.tasks.get_mut(id), now.plus(keep)) else { return };
+        slot.stand = Stand::Dead { since: now, until };
+        self.fading.insert(slot.at(until), id.clone());
+        let queue = self.queues.entry(slot.queue.clone()).or_default();
+        queue.dead.insert(slot.at(now), id.clone());
+        if queue.dead.len() > KEEP_DEAD
+            && let Some((_, oldest)) = queue.dead.first_key_value()
+        {
+            let oldest = oldest.clone();
+            self.forget_dead(&oldest);
+        }
+    }
+
+    fn forget_dead(&mut self, id: &TaskId) {
+        let Some(slot) = self.tasks.get(id) else { return };
+        let Stand::Dead { since, until } = slot.stand else { return };
+        self.fading.remove(&slot.at(until));
+        if let Some(queue) = self.queues.get_mut(&slot.queue) {
+            queue.dead.remove(&slot.at(since));
+        }
+        self.bury(id, since);
+    }
+
+    /// Forgets what has been kept long enough: a bounded number, the rest when someone calls next. Readers don't
+    /// depend on it, they look at the time.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        for _ in 0..CHUNK {
+            match self.fading.first_key_value() {
+                Some((&(until, _), id)) if until <= now => {
+                    let id = id.clone();
+                    self.forget_dead(&id);
+                }
+                _ => break,
+            }
+        }
+        self.tombstones.forget(now);
+        self.results.forget(now);
+    }
+}

@@ -1,0 +1,110 @@
+//! Looking and reporting.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Memory;
+use super::layout::{Layout, Queue, Slot, Stand};
+use crate::broker::{Depth, Filter, Operations, Standing, WorkerReport};
+use crate::error::Result;
+use crate::task::{Name, TaskId, Timestamp, WorkerId};
+
+#[async_trait]
+impl Operations for Memory {
+    async fn list(&self, filter: &Filter) -> Result<Vec<Standing>> {
+        Ok(self.lock().list(filter, self.clock.now()))
+    }
+
+    async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
+        let (now, layout) = (self.clock.now(), self.lock());
+        Ok(ids.iter().map(|id| layout.standing(id, now)).collect())
+    }
+
+    async fn depths(&self, soon: Duration) -> Result<Vec<Depth>> {
+        let (now, mut layout) = (self.clock.now(), self.lock());
+        layout.forget(now);
+        let queues = layout.queues.iter();
+        let mut depths: Vec<Depth> = queues.map(|(name, queue)| queue.depth(name, now, now.plus(soon))).collect();
+        depths.sort_by(|a, b| a.queue.cmp(&b.queue));
+        Ok(depths)
+    }
+
+    async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
+        let (now, mut layout) = (self.clock.now(), self.lock());
+        layout.workers.retain(|_, (_, until)| *until > now);
+        layout.workers.insert(worker.id.clone(), (worker.clone(), now.plus(every.saturating_mul(3))));
+        Ok(())
+    }
+
+    async fn withdraw(&self, worker: &WorkerId) -> Result<()> {
+        {
+            let (now, mut layout) = (self.clock.now(), self.lock());
+            layout.workers.remove(worker);
+            layout.abandon(worker, now);
+        }
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerReport>> {
+        let (now, layout) = (self.clock.now(), self.lock());
+        let alive = layout.workers.values().filter(|(_, until)| *until > now);
+        let mut reports: Vec<WorkerReport> = alive.map(|(report, _)| report.clone()).collect();
+        reports.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(reports)
+    }
+}
+
+impl Layout {
+    fn list(&self, filter: &Filter, now: Timestamp) -> Vec<Standing> {
+        let matching = |(id, slot): &(&TaskId, &Slot)| {
+            !matches!(slot.stand, Stand::Dead { .. })
+                && filter.state.is_none_or(|state| state == slot.state(now))
+                && filter.queue.as_ref().is_none_or(|queue| *queue == slot.queue)
+                && filter.handler.as_ref().is_none_or(|handler| *handler == slot.handler)
+                && filter.after.as_ref().is_none_or(|after| (slot.enqueued_at, *id) < (after.0, &after.1))
+        };
+        // Walks over all tasks: an order of its own would cost every task something, and in this process nobody lists
+        // but tests.
+        let mut found: Vec<(&TaskId, &Slot)> = self.tasks.iter().filter(matching).collect();
+        found.sort_unstable_by(|a, b| (b.1.enqueued_at, b.0).cmp(&(a.1.enqueued_at, a.0)));
+        let listed = found.into_iter().take(filter.limit);
+        listed.map(|(id, slot)| Standing::Here(Box::new(slot.tracked(id, now)))).collect()
+    }
+
+    fn standing(&self, id: &TaskId, now: Timestamp) -> Option<Standing> {
+        if let Some(record) = self.outbox.find(id) {
+            return Some(Standing::Leaving(Box::new(record.clone())));
+        }
+        match self.tasks.get(id)? {
+            Slot { stand: Stand::Dead { until, .. }, .. } if *until <= now => None,
+            slot => Some(Standing::Here(Box::new(slot.tracked(id, now)))),
+        }
+    }
+}
+
+impl Queue {
+    fn depth(&self, name: &Name, now: Timestamp, soon: Timestamp) -> Depth {
+        let mut depth = Depth {
+            queue: name.clone(),
+            scheduled: 0,
+            soon: 0,
+            pending: 0,
+            running: self.running,
+            parked: 0,
+            dead: self.dead.len() as u64,
+        };
+        for line in &self.waiting {
+            let later = line.range((now, u64::MAX)..);
+            let scheduled = later.clone().count() as u64;
+            depth.scheduled += scheduled;
+            depth.soon += later.take_while(|(place, _)| place.0 <= soon).count() as u64;
+            depth.pending += line.len() as u64 - scheduled;
+        }
+        for (shelf, line) in &self.aside {
+            *(if shelf.parked { &mut depth.parked } else { &mut depth.pending }) += line.len() as u64;
+        }
+        depth
+    }
+}
