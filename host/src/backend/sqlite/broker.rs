@@ -32,9 +32,12 @@ impl Broker for Sqlite {
     }
 
     async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>> {
+        if request.max == 0 {
+            return Ok(Vec::new());
+        }
         let deadline = Instant::now().checked_add(request.wait);
         let mut rung = self.bell.wait();
-        while request.max > 0 {
+        loop {
             // Marked before looking: what comes in between wakes us too.
             rung.mark_unchanged();
             let mut claim = self.claim(request).await?;
@@ -46,7 +49,7 @@ impl Broker for Sqlite {
             }
             let start = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= start) {
-                break;
+                return Ok(Vec::new());
             }
             let nap = self.nap(claim.look.next);
             let until = deadline.map_or(start + nap, |deadline| deadline.min(start + nap));
@@ -57,7 +60,6 @@ impl Broker for Sqlite {
                 () = sleep_until(until) => {}
             }
         }
-        Ok(Vec::new())
     }
 
     async fn extend(&self, runs: &[Run], lease: Duration) -> Result<Vec<Held>> {
