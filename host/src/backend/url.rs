@@ -68,7 +68,9 @@ fn sync_of(text: &str, query: &str) -> Result<Sync, InvalidUrl> {
             "sync=full" => Sync::Full,
             "sync=normal" => Sync::Normal,
             _ => {
-                return Err(InvalidUrl(format!("{text}: unknown option \"{pair}\"; expected sync=full or sync=normal")));
+                return Err(InvalidUrl(format!(
+                    "{text}: unknown option \"{pair}\"; expected sync=full or sync=normal"
+                )));
             }
         };
     }
