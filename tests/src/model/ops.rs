@@ -84,8 +84,11 @@ fn request() -> impl Strategy<Value = Reserve> {
 fn look() -> impl Strategy<Value = Op> {
     (span(), option::weighted(0.1, 0..2u8), request(), any::<bool>()).prop_map(|(pass, withdraw, request, one)| {
         let mut request = Box::new(request);
-        // Leases are taken back in the queues asked, so one queue alone is asked only where nothing can have run out.
-        if one && pass.is_zero() && withdraw.is_none() {
+        // Leases are taken back by a look that may take something, in the queues that it asks: only where nothing can
+        // have run out may it ask for nothing, or in one queue alone.
+        if !pass.is_zero() || withdraw.is_some() {
+            request.max = request.max.max(1);
+        } else if one {
             request.queues.truncate(1);
         }
         Op::Reserve { pass, withdraw, request }

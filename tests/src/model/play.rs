@@ -8,7 +8,7 @@ use std::time::Duration;
 use tasq_host::backend::Backend;
 use tasq_host::broker::{Cursor, Delivery, Effect, End, Filter, Held, Message, Reserve};
 use tasq_host::clock::{Clock, Simulated};
-use tasq_host::task::{Ending, Run, State, TaskId, Timestamp};
+use tasq_host::task::{Ending, Name, Run, State, TaskId, Timestamp};
 
 use super::ops::{Finish, Op};
 use super::{Model, Stand, Task};
@@ -200,9 +200,12 @@ impl Play {
         let depths = self.backend().operations.depths(Duration::from_secs(1)).await.expect("depths");
         let seen = depths.into_iter().map(|depth| {
             let waiting = depth.pending + depth.parked;
-            (depth.queue.to_string(), [depth.scheduled, depth.soon, waiting, depth.running, depth.dead])
+            // Dead letters whose time is over may be dropped, and counted, a moment later.
+            let dead = self.dead_in(&depth.queue);
+            assert!(depth.dead >= dead, "{depth:?}: {dead} dead letters are kept");
+            (depth.queue.to_string(), [depth.scheduled, depth.soon, waiting, depth.running])
         });
-        let mut expected: BTreeMap<String, [u64; 5]> = BTreeMap::new();
+        let mut expected: BTreeMap<String, [u64; 4]> = BTreeMap::new();
         for task in self.model.tasks.values() {
             let counts = expected.entry(task.message.queue.to_string()).or_default();
             match task.states(self.model.now)[0] {
@@ -211,12 +214,19 @@ impl Play {
                     counts[1] += u64::from(task.due_at.since(self.model.now) <= Duration::from_secs(1));
                 }
                 State::Running => counts[3] += 1,
-                State::Dead => counts[4] += 1,
+                State::Dead => {}
                 _ => counts[2] += 1,
             }
         }
         // A queue that has nothing may be there or not.
-        let seen: BTreeMap<_, _> = seen.filter(|(_, counts)| counts.iter().sum::<u64>() > 0).collect();
-        assert_eq!(seen, expected, "the depths: scheduled, soon, pending or parked, running, dead");
+        let filled = |(_, counts): &(String, [u64; 4])| counts.iter().any(|&count| count > 0);
+        let seen: BTreeMap<_, _> = seen.filter(filled).collect();
+        let expected: BTreeMap<_, _> = expected.into_iter().filter(filled).collect();
+        assert_eq!(seen, expected, "the depths: scheduled, soon, pending or parked, running");
+    }
+
+    fn dead_in(&self, queue: &Name) -> u64 {
+        let dead = |task: &&Task| task.message.queue == *queue && matches!(task.stand, Stand::Dead { .. });
+        self.model.tasks.values().filter(dead).count() as u64
     }
 }
