@@ -87,6 +87,15 @@ impl Fixture {
         self.push(vec![message]).await[0].created
     }
 
+    /// Waits for what a backend may do a moment later, because it costs too much to be done with each call.
+    pub async fn soon(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let began = tokio::time::Instant::now();
+        while !holds().await {
+            assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// One look, without waiting for anything.
     pub async fn look(&self, request: &Reserve) -> Vec<Delivery> {
         self.backend.broker.reserve(request).await.expect("reserve")
