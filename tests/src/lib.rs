@@ -2,4 +2,5 @@
 
 pub mod fixture;
 pub mod laws;
+pub mod model;
 pub mod nouns;
