@@ -9,6 +9,12 @@ use crate::task::{Timestamp, millis};
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// True where the runtime's time may stand still and jump (see [`Simulated`]): who waits for another thread must
+    /// then keep it from jumping meanwhile.
+    fn is_simulated(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -45,5 +51,9 @@ impl Clock for Simulated {
     fn now(&self) -> Timestamp {
         let jumped = Duration::from_millis(self.jumped.load(Ordering::SeqCst));
         Simulated::START.plus(self.start.elapsed()).plus(jumped)
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
     }
 }
