@@ -1,5 +1,6 @@
 //! Holds the Rust SDK, the examples and the hostile guests against the real sandbox: they are components of the contract,
 //! they import no more than they use, and what a native test says of a handler is true of its component.
+#![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
