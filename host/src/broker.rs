@@ -220,7 +220,7 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// To the results.
-    Record(Box<Record>),
+    Record(Arc<Record>),
     /// A task to enqueue; idempotent by its id, which must be derived (`remember` is set).
     Push(Message),
 }
@@ -268,7 +268,7 @@ pub enum Standing {
     /// In the broker: unfinished, or a dead letter.
     Here(Box<Tracked>),
     /// Ended; its record is on its way to another server.
-    Leaving(Box<Record>),
+    Leaving(Arc<Record>),
 }
 
 /// A task that the broker holds.

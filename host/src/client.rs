@@ -2,6 +2,7 @@
 //! it as it is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -115,7 +116,7 @@ pub enum Known {
     /// What the broker holds: an unfinished task, or a dead letter whose record is not (or no longer) kept.
     Held(Box<Tracked>),
     /// What became of it, and for a dead letter what the broker still holds.
-    Ended(Box<Record>, Option<Box<Tracked>>),
+    Ended(Arc<Record>, Option<Box<Tracked>>),
 }
 
 /// A part of a list.
@@ -161,7 +162,7 @@ impl Client {
             None => None,
         };
         Ok(match self.backend.results.get(ids).await?.pop().flatten() {
-            Some(record) => Some(Known::Ended(Box::new(record), held)),
+            Some(record) => Some(Known::Ended(Arc::new(record), held)),
             None => held.map(Known::Held),
         })
     }
@@ -186,7 +187,7 @@ impl Client {
                 Some(Known::Held(held)) => Some(held),
                 _ => None,
             };
-            found.insert(place, Known::Ended(Box::new(record), held));
+            found.insert(place, Known::Ended(Arc::new(record), held));
         }
         let mut tasks: Vec<Known> = found.into_values().rev().collect();
         let cut = tasks.len() > filter.limit;

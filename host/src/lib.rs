@@ -47,6 +47,7 @@
 //! ```
 
 pub mod backend;
+pub mod bench;
 pub mod broker;
 pub mod client;
 pub mod clock;

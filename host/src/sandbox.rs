@@ -213,6 +213,11 @@ impl Sandbox {
         self.shared.run(handler, call, stop).await
     }
 
+    /// Instantiates and calls `handler` with nothing around it, to measure what the rest costs. Without limits.
+    pub async fn bare(&self, handler: &Arc<Handler>, call: &Call) -> anyhow::Result<()> {
+        Ok(self.shared.bare(handler, call).await?)
+    }
+
     /// What a user should know about how the pool is set up: one line each.
     pub fn notes(&self) -> &[String] {
         &self.notes

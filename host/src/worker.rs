@@ -1,14 +1,15 @@
 //! Takes tasks from the broker, runs them, and hands in how they ended.
 //!
-//! Four agents share a [`Crew`]: this file's loop reserves and starts attempts, `lease` holds what is running, `settle`
-//! writes the ends, `relay` delivers what belongs to another server. Attempts run on the sandbox's own threads.
+//! This file's loop reserves and starts attempts, which run on the sandbox's own threads; `porter` carries what they
+//! hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
+//! `relay` delivers what belongs to another server.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -22,6 +23,7 @@ use crate::task::{Headers, Name, WorkerId};
 
 mod attempt;
 mod lease;
+mod porter;
 mod relay;
 mod room;
 mod settle;
@@ -71,7 +73,7 @@ pub struct Summary {
 /// An idle reserve comes back at least this often, so that the worker looks around.
 const WAIT: Duration = Duration::from_secs(1);
 /// Under `until_empty` the worker looks whether it is done this often.
-const WAIT_FOR_EMPTY: Duration = Duration::from_millis(100);
+const WAIT_FOR_EMPTY: Duration = Duration::from_millis(20);
 /// What counts as due soon for `until_empty`.
 const SOON: Duration = Duration::from_secs(1);
 /// More than this isn't reserved in one call: a batch stays a few milliseconds of the broker's time.
@@ -86,20 +88,23 @@ pub async fn run(
     backend: Backend,
     sandbox: Arc<Sandbox>,
     options: Options,
-    stop: impl Future<Output = ()>,
-    stop_now: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send,
+    stop_now: impl Future<Output = ()> + Send,
 ) -> Result<Summary> {
     let worker = WorkerId::generate();
     let leases = Arc::new(Leases::default());
-    let (ends, settling) = settle::start(backend.clone(), leases.clone(), options.concurrency);
+    let (ends, settling) = settle::start(backend.clone(), leases.clone());
     let relaying = relay::start(&backend);
     let holding = lease::start(backend.broker.clone(), leases.clone(), options.lease);
-    let crew = Crew { worker, sandbox, leases, ends, max_lost: options.max_lost };
+    let (handed, freed) = porter::start(ends, sandbox.guests());
+    let crew = Crew { worker, sandbox, handed, max_lost: options.max_lost };
     let reporting = report_each(&backend, report(&crew, &options), options.lease);
     let mut shift = Shift {
         room: Room::new(options.concurrency),
         crew: Arc::new(crew),
+        leases: leases.clone(),
         attempts: JoinSet::new(),
+        freed,
         recall: Arc::new(Notify::new()),
         options,
     };
@@ -113,7 +118,7 @@ pub async fn run(
     let worker = shift.crew.worker.clone();
     drop(shift);
     // Every sender is gone now: the settler ends when the last end is written.
-    let settled = settling.finish(&backend).await;
+    let settled = settling.finish().await;
     drop((relaying, holding, reporting));
     if let Err(error) = backend.operations.withdraw(&worker).await {
         tracing::debug!("the worker's entry is left to expire: {error}");
@@ -125,8 +130,8 @@ pub async fn run(
 
 /// What asks the worker to stop, and how far that has gone.
 struct Stops<'a> {
-    stop: Pin<&'a mut dyn Future<Output = ()>>,
-    stop_now: Pin<&'a mut dyn Future<Output = ()>>,
+    stop: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+    stop_now: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
     draining: bool,
     hurried: bool,
 }
@@ -146,10 +151,13 @@ impl Stops<'_> {
 /// The loop's own state.
 struct Shift {
     crew: Arc<Crew>,
+    leases: Arc<Leases>,
     options: Options,
     room: Room,
-    /// Each answers with its handler's name when its slot is free.
-    attempts: JoinSet<Name>,
+    /// Aborted when the worker is dropped.
+    attempts: JoinSet<()>,
+    /// The handlers whose slots are free again.
+    freed: mpsc::Receiver<Vec<Name>>,
     /// Ends a reserve's wait early.
     recall: Arc<Notify>,
 }
@@ -160,11 +168,10 @@ impl Shift {
     async fn work(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<(u64, u64)> {
         let mut trouble = Trouble::default();
         while !stops.draining {
-            self.take_back();
             if self.room.free() == 0 {
                 tokio::select! {
                     () = stops.next() => {}
-                    Some(ended) = self.attempts.join_next() => self.room.leave(&joined(ended)),
+                    Some(handlers) = self.freed.recv() => self.take_back(&handlers),
                 }
                 continue;
             }
@@ -172,7 +179,7 @@ impl Shift {
             match self.reserve(backend, stops).await {
                 Ok(deliveries) => {
                     trouble.over();
-                    let is_idle = deliveries.is_empty() && self.attempts.is_empty();
+                    let is_idle = deliveries.is_empty() && self.room.is_idle();
                     self.start(deliveries, stops.draining);
                     if is_idle && self.options.until_empty && !stops.draining {
                         if let Some(left) = self.empty(backend).await? {
@@ -210,22 +217,21 @@ impl Shift {
                 biased;
                 deliveries = &mut reserving => return deliveries,
                 () = stops.next() => self.recall.notify_one(),
-                Some(ended) = self.attempts.join_next() => {
-                    let handler = joined(ended);
-                    // The request said that there is no room for this one; now there is.
-                    if self.room.is_full(&handler) {
+                Some(handlers) = self.freed.recv() => {
+                    // The request said that there is no room for one of these; now there is.
+                    if handlers.iter().any(|handler| self.room.is_full(handler)) {
                         self.recall.notify_one();
                     }
-                    self.room.leave(&handler);
+                    self.take_back(&handlers);
                 }
             }
         }
     }
 
     fn start(&mut self, deliveries: Vec<Delivery>, give_back: bool) {
-        for delivery in deliveries {
+        let seats = self.leases.take(deliveries.iter().map(|delivery| delivery.run.clone()));
+        for (delivery, seat) in deliveries.into_iter().zip(seats) {
             self.room.enter(&delivery.handler);
-            let seat = self.crew.leases.take(delivery.run.clone());
             if give_back {
                 seat.stop.wish(Wish::GiveBack);
             }
@@ -234,10 +240,15 @@ impl Shift {
         }
     }
 
-    /// Slots whose attempts have ended.
-    fn take_back(&mut self) {
+    fn take_back(&mut self, handlers: &[Name]) {
+        for handler in handlers {
+            self.room.leave(handler);
+        }
         while let Some(ended) = self.attempts.try_join_next() {
-            self.room.leave(&joined(ended));
+            // An attempt catches the panics of guests and host functions itself; one of its own is a bug to be seen.
+            if let Err(error) = ended {
+                std::panic::resume_unwind(error.into_panic());
+            }
         }
     }
 
@@ -258,29 +269,18 @@ impl Shift {
 
     /// Lets what runs finish, then gives back the rest.
     async fn drain(&mut self, stops: &mut Stops<'_>) {
-        self.crew.leases.wish_all(Wish::Finish);
+        self.leases.wish_all(Wish::Finish);
         let deadline = Instant::now() + self.options.drain_timeout;
-        while !self.attempts.is_empty() {
+        while !self.room.is_idle() {
             if stops.hurried || Instant::now() >= deadline {
-                self.crew.leases.wish_all(Wish::GiveBack);
-                while self.attempts.join_next().await.is_some() {}
-                return;
+                self.leases.wish_all(Wish::GiveBack);
             }
             tokio::select! {
                 () = stops.next() => {}
-                _ = self.attempts.join_next() => {}
-                () = tokio::time::sleep_until(deadline) => {}
+                Some(handlers) = self.freed.recv() => self.take_back(&handlers),
+                () = tokio::time::sleep_until(deadline), if Instant::now() < deadline => {}
             }
         }
-    }
-}
-
-/// An attempt catches the panics of guests and host functions itself; one of its own is a bug to be seen.
-fn joined(ended: std::result::Result<Name, tokio::task::JoinError>) -> Name {
-    match ended {
-        Ok(handler) => handler,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => unreachable!("nobody aborts attempts: {error}"),
     }
 }
 

@@ -96,7 +96,7 @@ macro_rules! handler {
                     $crate::export::run(&$function, payload, &task)
                 }
             }
-            $crate::bindings::__export!(Exported with_types_in $crate::bindings);
+    $crate::bindings::__export!(Exported with_types_in $crate::bindings);
         };
         // A native library can't have the export (no linker takes its name), but the function is checked all the same.
         #[cfg(not(target_family = "wasm"))]

@@ -14,7 +14,8 @@ fn text(result: Result<Vec<u8>, Failure>) -> String {
 
 #[test]
 fn nothing_is_granted_unless_the_test_grants_it() {
-    let seen = Host::new().enter(|| (config::get("region"), enqueue(NewTask::new("mail")), store::get("cursor"))).answer;
+    let seen =
+        Host::new().enter(|| (config::get("region"), enqueue(NewTask::new("mail")), store::get("cursor"))).answer;
     assert_eq!(seen.0, None);
     assert_eq!(seen.1.unwrap_err().kind, HostErrorKind::Denied);
     assert_eq!(seen.2.unwrap_err().kind, HostErrorKind::Denied);
@@ -75,7 +76,9 @@ fn a_run_can_be_told_to_stop() {
 #[test]
 fn follow_up_tasks_are_kept_for_the_test() {
     let run = Host::new().grant_enqueue("mail").run(
-        |Json(to): Json<String>| enqueue(NewTask::new("mail").json(&to)?.delay(Duration::from_secs(2))).map_err(Failure::from),
+        |Json(to): Json<String>| {
+            enqueue(NewTask::new("mail").json(&to)?.delay(Duration::from_secs(2))).map_err(Failure::from)
+        },
         r#""ada""#,
     );
     assert_eq!(text(run.answer), "enqueued-1");

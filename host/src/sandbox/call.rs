@@ -96,6 +96,20 @@ impl Shared {
         (outcome, receipt)
     }
 
+    /// The least that a fresh sandbox costs: store, instance, call, with the engine's settings and nothing around it.
+    pub(super) async fn bare(&self, handler: &Arc<Handler>, call: &Call) -> wasmtime::Result<()> {
+        let deadline = Instant::now() + TIMEOUT;
+        let meter = Meter::new(Duration::MAX, deadline);
+        let limits = Limits::new(MEMORY, meter.clone(), self.budget.clone());
+        let facts = TaskFacts { id: call.task.id.clone(), attempt: call.attempt };
+        let state = State::new(limits, facts, handler.clone(), Stop::new(), deadline);
+        match enter(&mut self.store(state, meter), handler, call, TIMEOUT).await {
+            Raw::Returned(_) => Ok(()),
+            Raw::NotStarted(error) | Raw::Broke(error) => Err(error),
+            Raw::Panicked(_) | Raw::Stopped(_) | Raw::Wished(_) => unreachable!("nobody asks a bare call to stop"),
+        }
+    }
+
     /// Armed before anything of the guest runs: its start function is as hostile as the rest.
     fn store(&self, state: State, meter: Arc<Meter>) -> Store<State> {
         let mut store = Store::new(&self.engine, state);
@@ -118,34 +132,7 @@ async fn drive(
     stop: &Stop,
 ) -> Raw {
     let deadline = tokio::time::sleep(timeout);
-    let call = pin!(async {
-        let instance = match handler.pre.instantiate_async(&mut *store).await {
-            Ok(instance) => instance,
-            Err(error) => return Raw::NotStarted(error),
-        };
-        let headers: Vec<imports::Header<'_>> =
-            call.task.headers.iter().map(|(name, value)| imports::Header { name, value }).collect();
-        let upstream: Vec<&[u8]> = call.task.upstream.iter().map(|result| &result[..]).collect();
-        let task = imports::Task {
-            id: call.task.id.as_str(),
-            handler: call.task.handler.as_str(),
-            queue: call.task.queue.as_str(),
-            attempt: call.attempt,
-            run: call.run,
-            max_retries: call.max_retries.min(i32::MAX as u32),
-            content_type: &call.task.content_type,
-            enqueued_at_ms: call.enqueued_at.0,
-            due_at_ms: call.due_at.0,
-            deadline_ms: call.started_at.plus(timeout).0,
-            headers: &headers,
-            upstream: &upstream,
-        };
-        let handler = instance.tasq_handler_handler();
-        match handler.call_handle(&mut *store, &call.task.payload, task).await {
-            Ok(returned) => Raw::Returned(returned),
-            Err(error) => Raw::Broke(error),
-        }
-    });
+    let call = pin!(enter(store, handler, call, timeout));
     let metered = Metered { call, meter: meter.clone() };
     tokio::select! {
         // The call first: most runs end at their first poll, and then the others cost nothing.
@@ -154,6 +141,36 @@ async fn drive(
         () = deadline => Raw::Stopped(Stopped::Timeout),
         () = meter.evicted() => Raw::Stopped(Stopped::Memory),
         wish = stop.stopped() => Raw::Wished(wish),
+    }
+}
+
+/// Instantiates and calls.
+async fn enter(store: &mut Store<State>, handler: &Handler, call: &Call, timeout: Duration) -> Raw {
+    let instance = match handler.pre.instantiate_async(&mut *store).await {
+        Ok(instance) => instance,
+        Err(error) => return Raw::NotStarted(error),
+    };
+    let headers: Vec<imports::Header<'_>> =
+        call.task.headers.iter().map(|(name, value)| imports::Header { name, value }).collect();
+    let upstream: Vec<&[u8]> = call.task.upstream.iter().map(|result| &result[..]).collect();
+    let task = imports::Task {
+        id: call.task.id.as_str(),
+        handler: call.task.handler.as_str(),
+        queue: call.task.queue.as_str(),
+        attempt: call.attempt,
+        run: call.run,
+        max_retries: call.max_retries.min(i32::MAX as u32),
+        content_type: &call.task.content_type,
+        enqueued_at_ms: call.enqueued_at.0,
+        due_at_ms: call.due_at.0,
+        deadline_ms: call.started_at.plus(timeout).0,
+        headers: &headers,
+        upstream: &upstream,
+    };
+    let handler = instance.tasq_handler_handler();
+    match handler.call_handle(&mut *store, &call.task.payload, task).await {
+        Ok(returned) => Raw::Returned(returned),
+        Err(error) => Raw::Broke(error),
     }
 }
 

@@ -7,23 +7,22 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::lease::{Leases, Seat};
-use super::settle::Handed;
+use super::lease::Seat;
+use super::porter::Handed;
 use crate::broker::{Delivery, Effect, End, HISTORY};
 use crate::codec::{self, Unreadable};
 use crate::results::{RETENTION, RETENTION_DEAD, Record};
 use crate::retry::{self, MAX_RETRIES, Policy};
 use crate::sandbox::{Call, Handler, Sandbox, Stop};
 use crate::task::{
-    Backoff, Ending, FailedRun, Failure, FailureKind, Name, Outcome, Receipt, State, Task, Timestamp, Verdict, WorkerId,
+    Backoff, Ending, FailedRun, Failure, FailureKind, Outcome, Receipt, State, Task, Timestamp, Verdict, WorkerId,
 };
 
 /// What every attempt of a worker shares.
 pub(super) struct Crew {
     pub(super) worker: WorkerId,
     pub(super) sandbox: Arc<Sandbox>,
-    pub(super) leases: Arc<Leases>,
-    pub(super) ends: mpsc::Sender<Handed>,
+    pub(super) handed: mpsc::UnboundedSender<Handed>,
     pub(super) max_lost: u32,
 }
 
@@ -37,8 +36,8 @@ struct Finished {
     ran: bool,
 }
 
-/// Runs one delivery to its end and answers with the handler's name: its slot is free.
-pub(super) async fn run(crew: Arc<Crew>, delivery: Delivery, seat: Seat) -> Name {
+/// Runs one delivery to its end and hands that in.
+pub(super) async fn run(crew: Arc<Crew>, delivery: Delivery, seat: Seat) {
     let began = Instant::now();
     let handler = crew.sandbox.handlers().get(&delivery.handler).cloned();
     let finished = match codec::decode(&delivery.envelope) {
@@ -47,12 +46,9 @@ pub(super) async fn run(crew: Arc<Crew>, delivery: Delivery, seat: Seat) -> Name
     };
     let finished_at = delivery.reserved_at.plus(began.elapsed());
     let handler = delivery.handler.clone();
-    match end(&crew, delivery, finished, finished_at) {
-        // The channel is closed only when the settler has failed for good; then the worker ends with its error.
-        Some(end) => drop(crew.ends.send(Handed { end, seat: seat.number }).await),
-        None => crew.leases.leave([seat.number]),
-    }
-    handler
+    let end = end(&crew, delivery, finished, finished_at);
+    // The porter is gone only when the worker is.
+    let _ = crew.handed.send(Handed { handler, end, seat: seat.number });
 }
 
 async fn attempt(crew: &Crew, delivery: &Delivery, task: Task, handler: Option<&Arc<Handler>>, stop: Stop) -> Finished {
@@ -137,7 +133,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     }
     let receipt = Receipt { worker: crew.worker.to_string(), ..receipt };
     let record = record(crew, delivery, Ended { state, attempt, result, failed, receipt, finished_at, keep, policy });
-    Some(End { run, ending, effects: vec![Effect::Record(Box::new(record))] })
+    Some(End { run, ending, effects: vec![Effect::Record(Arc::new(record))] })
 }
 
 struct Ended {

@@ -26,11 +26,16 @@ pub(super) struct Seat {
 }
 
 impl Leases {
-    /// The run's lease is held from now on.
-    pub(super) fn take(&self, run: Run) -> Seat {
-        let (number, stop) = (self.next.fetch_add(1, Ordering::Relaxed), Stop::new());
-        self.lock().insert(number, (run, stop.clone()));
-        Seat { number, stop }
+    /// These runs' leases are held from now on.
+    pub(super) fn take(&self, runs: impl ExactSizeIterator<Item = Run>) -> Vec<Seat> {
+        let first = self.next.fetch_add(runs.len() as u64, Ordering::Relaxed);
+        let mut seats = self.lock();
+        let taken = (first..).zip(runs).map(|(number, run)| {
+            let stop = Stop::new();
+            seats.insert(number, (run, stop.clone()));
+            Seat { number, stop }
+        });
+        taken.collect()
     }
 
     /// The runs have ended, or are no longer ours.

@@ -1,6 +1,7 @@
 //! Delivers what ends left in the outbox for another server. Any worker delivers any letter; delivering one twice
 //! changes nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -41,7 +42,7 @@ pub(super) async fn relay(backend: &Backend) -> Result<usize> {
     let (mut records, mut messages) = (Vec::new(), Vec::new());
     for Letter { effect, .. } in letters {
         match effect {
-            Effect::Record(record) => records.push(*record),
+            Effect::Record(record) => records.push(Arc::unwrap_or_clone(record)),
             Effect::Push(message) => messages.push(message),
         }
     }

@@ -26,6 +26,10 @@ impl Room {
         self.slots - self.taken
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        self.taken == 0
+    }
+
     pub(super) fn by_handler(&self) -> Arc<HashMap<Name, usize>> {
         self.by_handler.clone()
     }

@@ -10,55 +10,59 @@ use super::lease::Leases;
 use super::{Summary, Trouble};
 use crate::backend::Backend;
 use crate::broker::{End, Settled};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::task::Ending;
 
-/// An end and the seat that it frees.
-pub(super) struct Handed {
-    pub(super) end: End,
+/// An end (none where the run may not end anything) and the seat that it frees.
+pub(super) struct Ended {
+    pub(super) end: Option<End>,
     pub(super) seat: u64,
 }
 
+/// More than about this isn't written in one call.
 const BATCH: usize = 1_000;
+/// So many batches may wait.
+const BACKLOG: usize = 16;
 /// At the worker's own end, a broker that can't be reached gets so long to come back.
-const LAST_TRY: Duration = Duration::from_secs(5);
+const LAST_TRY: Duration = Duration::from_secs(30);
 
 /// The agent that settles; it ends when every sender is gone and the last end is written.
 pub(super) struct Settling(JoinHandle<Result<Summary>>);
 
-/// `slots`: as many attempts may hand in at once. A broker that is slow holds up attempts, not memory.
-pub(super) fn start(backend: Backend, leases: Arc<Leases>, slots: usize) -> (mpsc::Sender<Handed>, Settling) {
-    let (sender, receiver) = mpsc::channel(slots.max(BATCH));
+pub(super) fn start(backend: Backend, leases: Arc<Leases>) -> (mpsc::Sender<Vec<Ended>>, Settling) {
+    let (sender, receiver) = mpsc::channel(BACKLOG);
     (sender, Settling(tokio::spawn(settle_all(backend, leases, receiver))))
 }
 
 impl Settling {
-    /// Waits until everything handed in is written.
-    pub(super) async fn finish(mut self, backend: &Backend) -> Result<Summary> {
-        loop {
-            match tokio::time::timeout(LAST_TRY, &mut self.0).await {
-                Ok(Ok(summary)) => return summary,
-                Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Ok(Err(error)) => unreachable!("nobody aborts the settler: {error}"),
-                // Slow is waited for; out of reach is left to the leases, and the tasks run again.
-                Err(_) => {
-                    if let Err(error) = backend.broker.settle(Vec::new()).await {
-                        tracing::error!("the last ends could not be written, their tasks will run again: {error}");
-                        self.0.abort();
-                        return Err(error);
-                    }
-                }
+    /// Waits until everything handed in is written, or [`LAST_TRY`] is over.
+    pub(super) async fn finish(mut self) -> Result<Summary> {
+        match tokio::time::timeout(LAST_TRY, &mut self.0).await {
+            Ok(Ok(summary)) => summary,
+            Ok(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {
+                self.0.abort();
+                Err(Error::unavailable("the last ends could not be written; their tasks will run again"))
             }
         }
     }
 }
 
-async fn settle_all(backend: Backend, leases: Arc<Leases>, mut receiver: mpsc::Receiver<Handed>) -> Result<Summary> {
-    let (mut summary, mut handed) = (Summary::default(), Vec::new());
-    while receiver.recv_many(&mut handed, BATCH).await > 0 {
-        let (ends, seats): (Vec<End>, Vec<u64>) = handed.drain(..).map(|Handed { end, seat }| (end, seat)).unzip();
+async fn settle_all(backend: Backend, leases: Arc<Leases>, mut batches: mpsc::Receiver<Vec<Ended>>) -> Result<Summary> {
+    let mut summary = Summary::default();
+    while let Some(mut batch) = batches.recv().await {
+        while batch.len() < BATCH
+            && let Ok(more) = batches.try_recv()
+        {
+            batch.extend(more);
+        }
+        let (mut ends, mut seats) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for Ended { end, seat } in batch {
+            ends.extend(end);
+            seats.push(seat);
+        }
         let kinds: Vec<Kind> = ends.iter().map(|end| Kind::of(&end.ending)).collect();
-        let answers = settle(&backend, ends).await?;
+        let answers = if ends.is_empty() { Vec::new() } else { settle(&backend, ends).await? };
         leases.leave(seats);
         for (kind, answer) in kinds.into_iter().zip(answers) {
             count(&mut summary, kind, answer);

@@ -26,10 +26,8 @@ pub(crate) fn log_enabled(level: Level) -> bool {
 }
 
 pub(crate) fn log(level: Level, message: &str, fields: &[(&str, String)]) {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| types::Header { name: (*name).to_owned(), value: value.clone() })
-        .collect();
+    let fields: Vec<_> =
+        fields.iter().map(|(name, value)| types::Header { name: (*name).to_owned(), value: value.clone() }).collect();
     logs::log(wire_level(level), message, &fields);
 }
 
