@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::lease::Seat;
 use super::porter::Handed;
 use crate::broker::{Delivery, Effect, End, HISTORY};
-use crate::codec::{self, Unreadable};
+use crate::codec;
 use crate::results::{RETENTION, RETENTION_DEAD, Record};
 use crate::retry::{self, MAX_RETRIES, Policy};
 use crate::sandbox::{Call, Handler, Sandbox, Stop};
@@ -42,7 +42,8 @@ pub(super) async fn run(crew: Arc<Crew>, delivery: Delivery, seat: Seat) {
     let handler = crew.sandbox.handlers().get(&delivery.handler).cloned();
     let finished = match codec::decode(&delivery.envelope) {
         Ok(task) => attempt(&crew, &delivery, task, handler.as_ref(), seat.stop).await,
-        Err(unreadable) => not_run(unread(&unreadable)),
+        // A newer envelope too: a broker gives those only to who reads them, so this one's label is wrong.
+        Err(unreadable) => not_run(discard(FailureKind::Corrupt, "corrupt", unreadable.to_string())),
     };
     let finished_at = delivery.reserved_at.plus(began.elapsed());
     let handler = delivery.handler.clone();
@@ -81,16 +82,6 @@ async fn attempt(crew: &Crew, delivery: &Delivery, task: Task, handler: Option<&
 fn not_run(outcome: Outcome) -> Finished {
     let policy = Policy { max_retries: MAX_RETRIES, backoff: Backoff::DEFAULT, keep_dead: RETENTION_DEAD };
     Finished { outcome, receipt: Receipt::default(), policy, retention: RETENTION, ran: false }
-}
-
-fn unread(unreadable: &Unreadable) -> Outcome {
-    match unreadable {
-        Unreadable::Newer(_) => {
-            tracing::warn!("{unreadable}");
-            Outcome::Park
-        }
-        Unreadable::Corrupt { .. } => discard(FailureKind::Corrupt, "corrupt", unreadable.to_string()),
-    }
 }
 
 /// Why this task should not be run at all.
