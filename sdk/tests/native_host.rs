@@ -1,4 +1,5 @@
 //! Holds what `testing` promises: a handler meets, natively, a host that behaves as the real one does.
+#![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
 
 use std::time::Duration;
 

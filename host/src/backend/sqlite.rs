@@ -87,7 +87,7 @@ impl Sqlite {
         let bell = Arc::new(Bell::hang(&wake)?);
         let locks = Locks::new(beside(&path, "-workers"));
         locks.sweep(&tidy::lease_holders(&db)?);
-        let state = State::new(tidy::queues_with_ended(&db)?);
+        let state = State::new(&db)?;
         let (posts, received) = mpsc::channel();
         let link = Link { posts, place, simulated: clock.is_simulated() };
         let writer = Writer {

@@ -32,9 +32,12 @@ impl Broker for Sqlite {
     }
 
     async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>> {
+        if request.max == 0 {
+            return Ok(Vec::new());
+        }
         let deadline = Instant::now().checked_add(request.wait);
         let mut rung = self.bell.wait();
-        while request.max > 0 {
+        loop {
             // Marked before looking: what comes in between wakes us too.
             rung.mark_unchanged();
             let mut claim = self.claim(request).await?;
@@ -46,18 +49,17 @@ impl Broker for Sqlite {
             }
             let start = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= start) {
-                break;
+                return Ok(Vec::new());
             }
             let nap = self.nap(claim.look.next);
             let until = deadline.map_or(start + nap, |deadline| deadline.min(start + nap));
             tokio::select! {
                 // The bell hangs as long as we do.
                 _ = rung.changed() => {}
-                () = request.recall.notified() => break,
+                () = request.recall.notified() => return Ok(Vec::new()),
                 () = sleep_until(until) => {}
             }
         }
-        Ok(Vec::new())
     }
 
     async fn extend(&self, runs: &[Run], lease: Duration) -> Result<Vec<Held>> {

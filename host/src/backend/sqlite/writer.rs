@@ -47,7 +47,7 @@ pub(super) struct State {
     /// The connection's `synchronous` now.
     synchronous: Option<Sync>,
     /// SQLite's counter of other connections' commits.
-    version: Option<i64>,
+    version: i64,
     dice: Dice,
     /// Other workers hold leases.
     others: bool,
@@ -60,18 +60,19 @@ pub(super) struct State {
 }
 
 impl State {
-    /// `grown`: all queues, for another process may have died before it tidied up.
-    pub(super) fn new(grown: HashSet<String>) -> State {
-        State {
+    /// What begins at once: foreign changes from now on count as news.
+    pub(super) fn new(db: &Connection) -> Result<State> {
+        Ok(State {
             synchronous: None,
-            version: None,
+            version: version(db)?,
             dice: Dice::new(),
             others: true,
             felt: Instant::now(),
             tidied: Timestamp(0),
             untidy: false,
-            grown,
-        }
+            // All queues, for another process may have died before it tidied up.
+            grown: tidy::queues_with_ended(db)?,
+        })
     }
 }
 
@@ -167,8 +168,9 @@ impl Writer {
     /// What has to be done besides jobs: notice other processes, bury dead workers, drop what is old.
     fn look_around(&mut self) -> Result<()> {
         self.bell.looking();
-        let version = self.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if self.state.version.replace(version).is_some_and(|before| before != version) {
+        let version = version(&self.db)?;
+        if version != self.state.version {
+            self.state.version = version;
             self.state.others = true;
             self.bell.heard();
             std::thread::sleep(COURTESY);
@@ -213,6 +215,11 @@ impl Writer {
         // A transaction that was committed had the work in it.
         result.expect("committed work has a result")
     }
+}
+
+/// Changes whenever another connection has committed.
+fn version(db: &Connection) -> Result<i64> {
+    Ok(db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
 
 /// Each job on its own; once the transaction is gone, those that are left hear why.
