@@ -158,7 +158,7 @@ async fn waiting_gives_the_result_as_soon_as_there_is_one() {
     let a1 = id("a1");
     let (waited, ()) = tokio::join!(client.wait(&a1, None, |state| seen.push(state)), work);
     let Waited::Ended(Known::Ended(record, _)) = waited.unwrap() else { panic!("not ended") };
-    assert_eq!((record.state, record.result.unwrap()), (State::Done, Bytes::from_static(b"9")));
+    assert_eq!((record.state, record.result.clone().unwrap()), (State::Done, Bytes::from_static(b"9")));
     assert_eq!(seen, [State::Pending, State::Running]);
     // The signal, not the next look a second later, ended the wait.
     assert!(begin.elapsed() < Duration::from_millis(10_100), "{:?}", begin.elapsed());
