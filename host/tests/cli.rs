@@ -1,15 +1,18 @@
 //! The command line as users and scripts meet it: whole processes, in sessions under `tests/sessions/`.
 //!
-//! A session is what a terminal would show. A line that begins with `$ ` is run by `sh` in the session's own empty
-//! folder; then come `? CODE` where the exit code isn't 0, what stdout said without its blank lines, and what stderr said,
-//! each line after `! `. `[..]` stands for anything within a line. `SNAPSHOTS=overwrite cargo test -p tasq-host --test cli` writes down what
-//! is; read the difference before you keep it.
+//! A session is what a terminal would show. A line that begins with `$ ` is run by `sh` in the session's own folder; then
+//! come `? CODE` where the exit code isn't 0, what stdout said without its blank lines, and what stderr said, each line
+//! after `! `. `[..]` stands for anything within a line. The folder is empty, or has handlers in `wasm/` where the first
+//! line is `# wasm: NAME…`.
+//!
+//! `SNAPSHOTS=overwrite cargo test -p tasq-host --test cli` writes down what is; read the difference before you keep it.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use snapbox::{Assert, Data};
+use tasq_tests::guests;
 
 /// One test per session, and one that no session is without its test.
 macro_rules! sessions {
@@ -35,6 +38,26 @@ sessions! {
     usage,
     payloads,
     brokers,
+    tasks,
+    damaged,
+    handlers,
+    worker,
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_stays_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let version = |file: &rusqlite::Connection| {
+        file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let file = rusqlite::Connection::open(home.path().join("newer.db")).unwrap();
+    file.pragma_update(None, "user_version", 9999).unwrap();
+    for command in ["enqueue add", "task list", "run --handlers ."] {
+        let answer = answer(&format!("tasq-host {command} --broker sqlite:newer.db"), home.path());
+        assert!(answer.starts_with("? 2\n! error: sqlite:newer.db: expected"), "{command}: {answer}");
+        assert_eq!(answer.lines().count(), 2, "{command}: {answer}");
+    }
+    assert_eq!(version(&file), 9999);
 }
 
 fn folder() -> PathBuf {
@@ -45,6 +68,8 @@ fn play(name: &str) {
     let file = folder().join(name).with_extension("txt");
     let expected = std::fs::read_to_string(&file).unwrap();
     let home = tempfile::tempdir().unwrap();
+    let handlers = expected.lines().next().and_then(|line| line.strip_prefix("# wasm: "));
+    handlers.into_iter().flat_map(str::split_whitespace).for_each(|name| put_handler(name, home.path()));
     let mut seen = String::new();
     for line in expected.lines() {
         match line.strip_prefix("$ ") {
@@ -59,12 +84,21 @@ fn play(name: &str) {
     Assert::new().normalize_paths(false).action_env("SNAPSHOTS").eq(seen, Data::read_from(&file, None));
 }
 
+/// Puts a guest or an example where a worker looks for it.
+fn put_handler(name: &str, home: &Path) {
+    let example = folder().join("../../../examples").join(name).is_dir();
+    let component = if example { guests::example(name) } else { guests::guest(name) };
+    std::fs::create_dir_all(home.join("wasm")).unwrap();
+    std::fs::copy(component, home.join("wasm").join(name).with_extension("wasm")).unwrap();
+}
+
 /// Exit code, stdout and stderr of `command`.
 fn answer(command: &str, folder: &Path) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_tasq-host"));
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new("sh")
-        .args(["-c", command])
+    // What hangs is a failure like another, and leaves nothing running.
+    let output = Command::new("timeout")
+        .args(["60", "sh", "-c", command])
         .current_dir(folder)
         .env_clear()
         .env("PATH", format!("{}:{path}", binary.parent().unwrap().display()))

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::error::{Code, Error};
 use super::logging::{self, Levels, LogFormat};
-use super::sandbox::{SandboxArgs, load_folder, warn_refused};
+use super::sandbox::{SandboxArgs, load_folder};
 use super::{connect, input, output};
 use crate::config::Config;
 
@@ -89,11 +89,14 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let concurrency = args.concurrency.map_or(cores * PER_CORE, |runs| runs as usize);
     let sandbox = args.sandbox.open(&config, concurrency)?;
     let loaded = load_folder(&sandbox, &args.handlers)?;
-    loaded.refused.iter().for_each(warn_refused);
+    for refusal in &loaded.refused {
+        let hint = refusal.hint.as_deref().map(output::one_line);
+        tracing::warn!(hint, "{}; not served", output::one_line(&refusal.to_string()));
+    }
     let options = options(&args, concurrency, queues(&args.queues, &sandbox)?);
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
-    say_hello(&config, &sandbox, &options);
     let (stop, stop_now) = stops()?;
+    say_hello(&config, &sandbox, &options);
     let summary = worker::run(backend, Arc::new(sandbox), options, stop, stop_now).await?;
     say_goodbye(&summary, args.until_empty);
     let died = args.until_empty && summary.dead > 0;
@@ -173,13 +176,13 @@ fn say_hello(config: &Config, sandbox: &sandbox::Sandbox, options: &Options) {
 }
 
 fn say_goodbye(summary: &Summary, until_empty: bool) {
-    let Summary { done, retried, dead, released, stale, scheduled, parked } = summary;
-    output::note(&format!("{done} done, {retried} to be retried, {dead} dead, {released} given back"));
-    if *stale > 0 {
-        output::note(&format!("{stale} runs ended too late: another worker had their tasks by then"));
+    let Summary { done, retried, dead, released, stale, scheduled, parked } = *summary;
+    tracing::info!(done, retried, dead, released, "stopped");
+    if stale > 0 {
+        tracing::warn!("{stale} runs ended too late: other workers had their tasks by then");
     }
     if until_empty && scheduled + parked > 0 {
-        output::note(&format!("left: {scheduled} scheduled later, {parked} parked"));
+        tracing::info!(scheduled, parked, "left in the queues");
     }
 }
 

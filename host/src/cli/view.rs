@@ -1,16 +1,16 @@
-//! What is printed of a task: the fields of PRODUCT.md under `--json`, and the same for people.
+//! What is printed of a task: the fields of PRODUCT.md under `--json`; `people` has the same for people.
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::output;
 use tasq_host::broker::Tracked;
 use tasq_host::client::Known;
 use tasq_host::results::Record;
-use tasq_host::task::{FailedRun, Failure, FailureKind, Priority, Receipt, State, TaskId, Timestamp};
+use tasq_host::task::{FailedRun, Failure, Priority, Receipt, State, TaskId, Timestamp};
 
-/// So much of a payload or result is shown to people.
-const SHOWN: usize = 2_000;
+mod people;
+
+pub(crate) use people::{cost, failure_text};
 
 /// `enqueue --json`.
 #[derive(Debug, Serialize)]
@@ -87,9 +87,8 @@ struct ErrorView {
     attempt: u32,
     run: u32,
     at: String,
-    kind: FailureKind,
-    code: String,
-    message: String,
+    #[serde(flatten)]
+    failure: Failure,
 }
 
 /// `Ok` for text, `Err` with base64 for other bytes.
@@ -104,12 +103,6 @@ impl ResultBytes {
     pub(crate) fn of(bytes: &Bytes) -> ResultBytes {
         text(bytes).map_or_else(ResultBytes::Base64, ResultBytes::Text)
     }
-}
-
-/// `kind`, code and message in a line for people; the message as the guest wrote it.
-pub(crate) fn failure_text(failure: &Failure) -> String {
-    let Failure { kind, code, message } = failure;
-    format!("{} {code}: {message}", kind.as_str())
 }
 
 impl TaskLine {
@@ -162,24 +155,6 @@ impl TaskLine {
             error: record.failure.clone(),
         }
     }
-
-    /// For people.
-    pub(crate) fn table(lines: &[TaskLine]) -> String {
-        let head = ["ID", "HANDLER", "QUEUE", "STATE", "ATTEMPT", "ENQUEUED", "ERROR"].map(String::from).to_vec();
-        let row = |line: &TaskLine| {
-            let error = line.error.as_ref().map(|error| format!("{} {}", error.kind.as_str(), error.code));
-            vec![
-                line.id.clone(),
-                line.handler.clone(),
-                line.queue.clone(),
-                line.state.to_string(),
-                line.attempt.to_string(),
-                line.enqueued_at.clone(),
-                output::one_line(&error.unwrap_or_default()),
-            ]
-        };
-        output::table(&std::iter::once(head).chain(lines.iter().map(row)).collect::<Vec<_>>())
-    }
 }
 
 impl TaskView {
@@ -204,79 +179,132 @@ impl TaskView {
             unreadable,
         }
     }
-
-    /// For people: a fact a line.
-    pub(crate) fn block(&self) -> String {
-        let line = &self.line;
-        let retries = line.max_retries.map(|most| format!(" of {}", u64::from(most) + 1)).unwrap_or_default();
-        let mut facts = vec![
-            ("id", Some(line.id.clone())),
-            ("handler", Some(line.handler.clone())),
-            ("queue", Some(line.queue.clone())),
-            ("priority", Some(format!("{:?}", line.priority).to_lowercase())),
-            ("state", Some(line.state.to_string())),
-            ("attempt", Some(format!("{}{retries}", line.attempt))),
-            ("run", Some(line.run.to_string())),
-            ("lost", (line.lost > 0).then(|| line.lost.to_string())),
-            ("enqueued", Some(line.enqueued_at.clone())),
-            ("due", Some(line.due_at.clone())),
-            ("started", line.started_at.clone()),
-            ("finished", line.finished_at.clone()),
-            ("worker", line.worker.clone()),
-            ("payload", self.payload_text()),
-            ("result", self.result_text()),
-            ("error", line.error.as_ref().map(failure_text)),
-        ];
-        facts.extend(self.errors.iter().map(|error| ("failed run", Some(error.text()))));
-        if let Some(receipt) = &self.receipt {
-            facts.push(("cost", Some(cost(receipt))));
-            facts.push(("component", Some(receipt.digest.clone()).filter(|digest| !digest.is_empty())));
-            facts.extend(receipt.frames.iter().map(|frame| ("frame", Some(frame.clone()))));
-            facts.push(("stderr", Some(receipt.stderr.clone()).filter(|stderr| !stderr.is_empty())));
-        }
-        let shown = facts.into_iter().filter_map(|(name, value)| value.map(|value| fact(name, &value)));
-        shown.collect::<Vec<_>>().join("\n")
-    }
-
-    fn payload_text(&self) -> Option<String> {
-        match &self.payload {
-            Some(Payload::Text(text)) => Some(text.clone()),
-            Some(Payload::Base64(text)) => Some(format!("base64 {text}")),
-            None => self.unreadable.clone(),
-        }
-    }
-
-    fn result_text(&self) -> Option<String> {
-        self.result.as_ref().map(|result| match result {
-            ResultBytes::Text(text) => text.clone(),
-            ResultBytes::Base64(text) => format!("base64 {text}"),
-        })
-    }
 }
 
 impl ErrorView {
-    fn of(failed: &FailedRun) -> ErrorView {
-        let Failure { kind, code, message } = failed.failure.clone();
-        ErrorView { attempt: failed.attempt, run: failed.run, at: failed.at.to_string(), kind, code, message }
-    }
-
-    fn text(&self) -> String {
-        let ErrorView { attempt, run, at, kind, code, message } = self;
-        format!("attempt {attempt}, run {run}, {at}: {} {code}: {message}", kind.as_str())
+    fn of(FailedRun { attempt, run, at, failure }: &FailedRun) -> ErrorView {
+        ErrorView { attempt: *attempt, run: *run, at: at.to_string(), failure: failure.clone() }
     }
 }
 
-/// What a run cost, in a line for people.
-pub(crate) fn cost(receipt: &Receipt) -> String {
-    let Receipt { queue_ms, wall_ms, cpu_ms, peak_memory_bytes, host_calls, .. } = receipt;
-    let memory = bytesize::ByteSize(*peak_memory_bytes);
-    format!("{wall_ms} ms, {cpu_ms} ms of CPU, {memory} of memory, {host_calls} host calls, waited {queue_ms} ms")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tasq_host::task::{FailureKind, Headers, Task, TaskOptions};
 
-/// A name and a value; further lines of it are indented. A guest's text can't pass for another fact.
-fn fact(name: &str, value: &str) -> String {
-    let end = value.floor_char_boundary(SHOWN);
-    let cut = if end < value.len() { format!(" … ({} bytes)", value.len()) } else { String::new() };
-    let value = output::lines(value[..end].trim_end_matches('\n')).replace('\n', "\n            ");
-    format!("{name:<10}  {value}{cut}").trim_end().to_string()
+    fn failure(code: &str, message: &str) -> Failure {
+        Failure { kind: FailureKind::Handler, code: code.into(), message: message.into() }
+    }
+
+    fn record(result: &'static [u8]) -> Record {
+        Record {
+            id: "a1".parse().unwrap(),
+            handler: "add".parse().unwrap(),
+            queue: "default".parse().unwrap(),
+            priority: Priority::Low,
+            state: State::Dead,
+            run: 3,
+            attempt: 2,
+            lost: 1,
+            max_retries: 1,
+            enqueued_at: Timestamp(1_700_000_000_000),
+            due_at: Timestamp(1_700_000_000_001),
+            started_at: Timestamp(1_700_000_000_002),
+            finished_at: Timestamp(1_700_000_000_003),
+            worker: "w-1".parse().unwrap(),
+            result: Some(Bytes::from_static(result)),
+            failure: Some(failure("bad", "no")),
+            history: vec![FailedRun { attempt: 1, run: 1, at: Timestamp(0), failure: failure("bad", "once") }],
+            receipt: Receipt { frames: vec!["f\nforged   x".into()], ..Receipt::default() },
+            keep: std::time::Duration::ZERO,
+        }
+    }
+
+    fn tracked(payload: &'static [u8]) -> Tracked {
+        let task = Task {
+            id: "a1".parse().unwrap(),
+            handler: "add".parse().unwrap(),
+            queue: "default".parse().unwrap(),
+            priority: Priority::Normal,
+            payload: Bytes::from_static(payload),
+            content_type: String::new(),
+            headers: Headers::new(),
+            upstream: vec![],
+            options: TaskOptions { max_retries: Some(3), ..TaskOptions::default() },
+        };
+        Tracked {
+            id: task.id.clone(),
+            queue: task.queue.clone(),
+            handler: task.handler.clone(),
+            priority: task.priority,
+            state: State::Running,
+            run: 2,
+            failed: 1,
+            lost: 0,
+            enqueued_at: Timestamp(0),
+            due_at: Timestamp(0),
+            started_at: Some(Timestamp(1)),
+            worker: Some("w-1".parse().unwrap()),
+            history: vec![],
+            envelope: tasq_host::codec::encode(&task),
+        }
+    }
+
+    fn json(known: &Known) -> serde_json::Value {
+        serde_json::to_value(TaskView::of(known)).unwrap()
+    }
+
+    #[test]
+    fn an_ended_task_has_the_promised_fields() {
+        let shown = json(&Known::Ended(std::sync::Arc::new(record(b"9")), None));
+        let expected = serde_json::json!({
+            "id": "a1", "handler": "add", "queue": "default", "priority": "low", "state": "dead",
+            "attempt": 2, "run": 3, "lost": 1, "max_retries": 1,
+            "enqueued_at": "2023-11-14T22:13:20.000Z", "due_at": "2023-11-14T22:13:20.001Z",
+            "started_at": "2023-11-14T22:13:20.002Z", "finished_at": "2023-11-14T22:13:20.003Z",
+            "worker": "w-1", "result": "9",
+            "error": {"kind": "handler", "code": "bad", "message": "no"},
+            "errors": [{"attempt": 1, "run": 1, "at": "1970-01-01T00:00:00.000Z",
+                        "kind": "handler", "code": "bad", "message": "once"}],
+            "receipt": {"queue_ms": 0, "wall_ms": 0, "cpu_ms": 0, "peak_memory_bytes": 0, "host_calls": 0,
+                        "digest": "", "worker": "", "frames": ["f\nforged   x"], "stderr": ""},
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_base64() {
+        let shown = json(&Known::Ended(std::sync::Arc::new(record(b"\xff")), Some(Box::new(tracked(b"\0\xff")))));
+        assert_eq!((&shown["result_base64"], &shown["payload_base64"]), (&"/w==".into(), &"AP8=".into()));
+        assert!(shown.get("result").is_none() && shown.get("payload").is_none());
+    }
+
+    #[test]
+    fn a_running_task_shows_its_attempt_and_its_own_retries() {
+        let shown = json(&Known::Held(Box::new(tracked(b"p"))));
+        assert_eq!((&shown["attempt"], &shown["max_retries"]), (&2.into(), &3.into()));
+        assert_eq!((&shown["payload"], &shown["state"]), (&"p".into(), &"running".into()));
+        assert!(shown.get("finished_at").is_none() && shown.get("receipt").is_none());
+    }
+
+    #[test]
+    fn an_envelope_that_cannot_be_read_is_no_obstacle() {
+        let held = Tracked { envelope: Bytes::from_static(b"\x63"), ..tracked(b"") };
+        let view = TaskView::of(&Known::Held(Box::new(held)));
+        assert!(view.block().contains("payload     envelope of format 99"), "{}", view.block());
+        assert!(serde_json::to_value(&view).unwrap().get("payload").is_none());
+    }
+
+    #[test]
+    fn a_guests_text_cannot_pass_for_another_fact() {
+        let block = TaskView::of(&Known::Ended(std::sync::Arc::new(record(b"9\nstate       done")), None)).block();
+        assert_eq!(block.lines().filter(|line| line.starts_with("state ")).collect::<Vec<_>>(), ["state       dead"]);
+        assert!(!block.lines().any(|line| line.starts_with("forged")), "{block}");
+    }
+
+    #[test]
+    fn a_failure_without_a_code_reads_well() {
+        assert_eq!(failure_text(&failure("", "not now")), "handler: not now");
+        assert_eq!(failure_text(&failure("busy", "not now")), "handler busy: not now");
+    }
 }
