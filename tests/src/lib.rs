@@ -3,4 +3,5 @@
 pub mod fixture;
 pub mod guests;
 pub mod laws;
+pub mod model;
 pub mod nouns;

@@ -79,7 +79,7 @@ async fn settle(backend: &Backend, taken: &Delivery, result: std::result::Result
         receipt: Receipt::default(),
         keep: RETENTION,
     };
-    let effects = vec![Effect::Record(Box::new(record))];
+    let effects = vec![Effect::Record(std::sync::Arc::new(record))];
     let settled = backend.broker.settle(vec![End { run: taken.run.clone(), ending, effects }]).await.unwrap();
     assert_eq!(settled, [Settled::Applied]);
 }

@@ -56,7 +56,7 @@ impl Broker for Sqlite {
             tokio::select! {
                 // The bell hangs as long as we do.
                 _ = rung.changed() => {}
-                () = request.recall.notified() => break,
+                () = request.recall.notified() => return Ok(Vec::new()),
                 () = sleep_until(until) => {}
             }
         }
