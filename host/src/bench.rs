@@ -95,7 +95,7 @@ impl Load {
 const BATCH: usize = 1_000;
 
 /// The bare instantiate-and-call loop, on all of the sandbox's threads: what no queue can be faster than.
-pub async fn floor(sandbox: &Arc<Sandbox>, load: &Load, calls: usize) -> anyhow::Result<Rate> {
+pub async fn bare(sandbox: &Arc<Sandbox>, load: &Load, calls: usize) -> anyhow::Result<Rate> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut loops = JoinSet::new();
     let watch = Watch::start();

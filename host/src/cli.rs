@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, Environment, Flags};
 use error::{Code, Error};
 
+mod bench;
 mod connect;
 mod enqueue;
 mod error;
@@ -54,6 +55,7 @@ enum Command {
     Task(task::Command),
     #[command(subcommand)]
     Handler(handler::Command),
+    Bench(bench::Args),
 }
 
 /// Parses the process's arguments, does what they say, and tells how it went.
@@ -87,6 +89,7 @@ async fn execute(cli: Cli) -> Result<(), Error> {
         Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
+        Command::Bench(args) => interruptible(bench::run(args, config)).await,
     }
 }
 

@@ -176,17 +176,9 @@ impl Shift {
                 continue;
             }
             self.room.serve(&self.crew.sandbox.handlers());
-            match self.reserve(backend, stops).await {
-                Ok(deliveries) => {
-                    trouble.over();
-                    let is_idle = deliveries.is_empty() && self.room.is_idle();
-                    self.start(deliveries, stops.draining);
-                    if is_idle && self.options.until_empty && !stops.draining {
-                        if let Some(left) = self.empty(backend).await? {
-                            return Ok(left);
-                        }
-                    }
-                }
+            match self.turn(backend, stops).await {
+                Ok(Some(left)) => return Ok(left),
+                Ok(None) => trouble.over(),
                 Err(error) if error.kind == ErrorKind::Unavailable => {
                     let pause = trouble.pause(&error);
                     tokio::select! { () = stops.next() => {}, () = tokio::time::sleep(pause) => {} }
@@ -195,6 +187,17 @@ impl Shift {
             }
         }
         Ok((0, 0))
+    }
+
+    /// Reserves and starts what it got; answers with what is left where that is the end of the work.
+    async fn turn(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<Option<(u64, u64)>> {
+        let deliveries = self.reserve(backend, stops).await?;
+        let is_idle = deliveries.is_empty() && self.room.is_idle();
+        self.start(deliveries, stops.draining);
+        if is_idle && self.options.until_empty && !stops.draining {
+            return self.empty(backend).await;
+        }
+        Ok(None)
     }
 
     /// One reserve, during which attempts end and stops come. It is recalled rather than dropped: what it has claimed

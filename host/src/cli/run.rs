@@ -23,7 +23,12 @@ use crate::config::Config;
 /// Runs at once, for each core: most handlers wait more than they compute.
 const PER_CORE: usize = 16;
 /// Begun runs whose worker vanished before a task counts as `poison`.
-const MAX_LOST: u32 = 3;
+pub(super) const MAX_LOST: u32 = 3;
+
+/// Runs at once unless someone says otherwise.
+pub(super) fn default_concurrency() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) * PER_CORE
+}
 
 /// Run tasks: a worker that takes them from its queues and runs their handlers
 ///
@@ -85,8 +90,7 @@ impl FromStr for Share {
 /// Works until it is stopped, or its queues are empty if that is asked.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(args.log_format, Levels::of(args.verbose));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let concurrency = args.concurrency.map_or(cores * PER_CORE, |runs| runs as usize);
+    let concurrency = args.concurrency.map_or_else(default_concurrency, |runs| runs as usize);
     let sandbox = args.sandbox.open(&config, concurrency)?;
     let loaded = load_folder(&sandbox, &args.handlers)?;
     for refusal in &loaded.refused {

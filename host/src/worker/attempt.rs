@@ -47,7 +47,10 @@ pub(super) async fn run(crew: Arc<Crew>, delivery: Delivery, seat: Seat) {
     };
     let finished_at = delivery.reserved_at.plus(began.elapsed());
     let handler = delivery.handler.clone();
+    let (task, run) = (delivery.run.id.clone(), delivery.run.number);
     let end = end(&crew, delivery, finished, finished_at);
+    let ending = end.as_ref().map(|end| &end.ending);
+    tracing::debug!(%task, run, %handler, took = ?began.elapsed(), ?ending, "ran");
     // The porter is gone only when the worker is.
     let _ = crew.handed.send(Handed { handler, end, seat: seat.number });
 }
