@@ -65,7 +65,10 @@ suite! { $
         a_due_time_wakes_a_waiting_reserve,
         a_nearer_due_time_wakes_a_waiting_reserve,
         a_retry_wakes_a_waiting_reserve,
+        a_release_wakes_a_waiting_reserve,
+        a_follow_up_wakes_a_waiting_reserve,
         a_task_moved_aside_wakes_a_waiting_reserve,
+        a_parked_task_wakes_a_waiting_reserve,
         a_lost_lease_wakes_a_waiting_reserve,
         a_dropped_reserve_loses_nothing,
     }
