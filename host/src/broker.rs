@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::error::Result;
 use crate::results::Record;
@@ -28,8 +28,10 @@ pub trait Broker: Send + Sync {
 
     /// Takes up to `max` tasks and gives their lease to the caller; waits at most `wait` for the first. Promotes what
     /// is due and takes back leases that ran out (the loss is counted, and the task comes back with a delay of
-    /// [`loss_delay`]). A task that the caller has no room for, no handler for or can't read waits aside, by handler,
-    /// until a worker with room asks; it never blocks those behind it. Dropping the future loses no task: one taken
+    /// [`loss_delay`], from when it is taken back). Only a call that asks for at least one task does that, and only it
+    /// takes a run away: until then a run whose lease is over can still be extended and ended. A task that the caller has no room for, no handler for or can't read waits aside, by handler,
+    /// until a worker with room asks, and then comes before what is due in its queue and priority; it never blocks those
+    /// behind it. Dropping the future loses no task: one taken
     /// but not read is given back, or its lease runs out.
     async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>>;
 
@@ -71,7 +73,8 @@ pub trait Operations: Send + Sync {
     /// Unfinished tasks, newest first. (Ended ones are the results' to list.)
     async fn list(&self, filter: &Filter) -> Result<Vec<Standing>>;
 
-    /// Where each of these stands; none for one that the broker doesn't hold. Dead letters are held.
+    /// Where each of these stands; none for one that the broker doesn't hold. Dead letters are held; while the record of
+    /// one is on its way to another server, it is answered as leaving, for the record says more.
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>>;
 
     /// How full each queue is. `soon`: what counts as due soon.
@@ -116,7 +119,7 @@ pub enum Due {
     Now,
     /// This long after the server accepted it.
     After(Duration),
-    /// At this time, at once if it is past.
+    /// At this time; if it is past, at once, as if it were due now.
     At(Timestamp),
 }
 
@@ -148,6 +151,9 @@ pub struct Reserve {
     pub lease: Duration,
     /// How long to wait for a first task.
     pub wait: Duration,
+    /// Ends the wait early: the answer is what there is, as if `wait` were over. (Dropping the future would do, but a
+    /// claim under way would have to be given back.)
+    pub recall: Arc<Notify>,
 }
 
 /// How queues and priorities share what a worker takes.
@@ -217,7 +223,7 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// To the results.
-    Record(Box<Record>),
+    Record(Arc<Record>),
     /// A task to enqueue; idempotent by its id, which must be derived (`remember` is set).
     Push(Message),
 }
@@ -265,7 +271,7 @@ pub enum Standing {
     /// In the broker: unfinished, or a dead letter.
     Here(Box<Tracked>),
     /// Ended; its record is on its way to another server.
-    Leaving(Box<Record>),
+    Leaving(Arc<Record>),
 }
 
 /// A task that the broker holds.
@@ -316,7 +322,7 @@ pub struct Depth {
     pub running: u64,
     /// No worker has the handler.
     pub parked: u64,
-    /// Dead letters.
+    /// Dead letters; those that are no longer kept may be counted until they are dropped.
     pub dead: u64,
 }
 

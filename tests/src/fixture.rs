@@ -89,10 +89,13 @@ impl Fixture {
 
     /// Waits for what a backend may do a moment later, because it costs too much to be done with each call.
     pub async fn soon(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        let began = tokio::time::Instant::now();
+        let began = std::time::Instant::now();
+        let moment = Duration::from_millis(10);
         while !holds().await {
             assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            // Simulated time for a backend's clock, and real time for its threads.
+            tokio::time::sleep(moment).await;
+            tokio::task::spawn_blocking(move || std::thread::sleep(moment)).await.expect("a sleep ends");
         }
     }
 
@@ -303,6 +306,45 @@ impl Place for Sqlite {
 
     async fn pass(&self, span: Duration) {
         self.clock.shift(span);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn beat(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
+/// A real SQLite file on a simulated clock: its writer is a thread of its own, which paused time has to wait for.
+pub struct SqliteSimulated {
+    clock: Arc<Simulated>,
+    options: SqliteOptions,
+    // Removed when the law is over.
+    _folder: tempfile::TempDir,
+}
+
+impl SqliteSimulated {
+    /// Runs a law.
+    pub fn run<F: Future<Output = ()>>(law: impl FnOnce(Fixture) -> F) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let Sqlite { options, _folder, .. } = Sqlite::new();
+            let clock = Arc::new(Simulated::start());
+            law(Fixture::at(SqliteSimulated { clock, options, _folder }).await).await;
+        });
+    }
+}
+
+#[async_trait]
+impl Place for SqliteSimulated {
+    async fn open(&self, foreign_results: bool) -> Backend {
+        sqlite::open(&self.options, self.clock.clone(), foreign_results).await.expect("open the file")
+    }
+
+    async fn pass(&self, span: Duration) {
+        tokio::time::sleep(span).await;
     }
 
     fn now(&self) -> Timestamp {

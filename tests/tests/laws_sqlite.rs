@@ -1,3 +1,9 @@
-//! Every law on a real SQLite file.
+//! Every law on a real SQLite file: on the machine's clock, and on a simulated one.
 
-tasq_tests::every_law!(tasq_tests::fixture::Sqlite::run);
+mod real {
+    tasq_tests::every_law!(tasq_tests::fixture::Sqlite::run);
+}
+
+mod simulated {
+    tasq_tests::every_law!(tasq_tests::fixture::SqliteSimulated::run);
+}

@@ -91,6 +91,7 @@ fn request(max: usize) -> Reserve {
         format: 1,
         lease: HOUR,
         wait: Duration::ZERO,
+        recall: Arc::default(),
     }
 }
 
@@ -99,7 +100,7 @@ fn waiting(max: usize) -> Reserve {
 }
 
 fn end(run: &Run, ending: Ending, state: State) -> End {
-    End { run: run.clone(), ending, effects: vec![Effect::Record(Box::new(record(run, state)))] }
+    End { run: run.clone(), ending, effects: vec![Effect::Record(std::sync::Arc::new(record(run, state)))] }
 }
 
 fn record(run: &Run, state: State) -> Record {
@@ -383,7 +384,7 @@ async fn foreign_results_go_through_the_outbox() {
     let letters = backend.broker.outbox(10).await.unwrap();
     assert_eq!(letters.len(), 1);
     let Effect::Record(record) = letters[0].effect.clone() else { panic!("no record") };
-    backend.results.record(vec![*record]).await.unwrap();
+    backend.results.record(vec![Arc::unwrap_or_clone(record)]).await.unwrap();
     backend.broker.delivered(&[letters[0].number]).await.unwrap();
     assert!(backend.broker.outbox(10).await.unwrap().is_empty());
     assert!(backend.operations.get(std::slice::from_ref(&id)).await.unwrap()[0].is_none());

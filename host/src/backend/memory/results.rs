@@ -1,6 +1,7 @@
 //! Ended tasks.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -23,7 +24,7 @@ pub(super) struct Kept {
 }
 
 struct Entry {
-    record: Box<Record>,
+    record: Arc<Record>,
     /// Makes its places unique.
     number: u64,
 }
@@ -48,7 +49,7 @@ fn until(record: &Record) -> Timestamp {
 }
 
 impl Kept {
-    pub(super) fn record(&mut self, record: Box<Record>, now: Timestamp) {
+    pub(super) fn record(&mut self, record: Arc<Record>, now: Timestamp) {
         match self.records.get(&record.id) {
             Some(Entry { record: kept, .. }) if kept.run >= record.run && until(kept) > now => return,
             Some(_) => drop(self.remove(&record.id)),
@@ -73,7 +74,7 @@ impl Kept {
         }
     }
 
-    fn remove(&mut self, id: &TaskId) -> Option<Box<Record>> {
+    fn remove(&mut self, id: &TaskId) -> Option<Arc<Record>> {
         let Entry { record, number } = self.records.remove(id)?;
         self.fading.remove(&(until(&record), number));
         if let Some(ended) = self.ended.get_mut(&record.queue) {
@@ -122,7 +123,7 @@ impl Results for Memory {
         let mut layout = self.lock();
         layout.forget(now);
         for record in records {
-            layout.results.record(Box::new(record), now);
+            layout.results.record(Arc::new(record), now);
         }
         Ok(())
     }
@@ -138,7 +139,7 @@ impl Results for Memory {
 
     async fn delete(&self, ids: &[TaskId]) -> Result<u64> {
         let (now, mut layout) = (self.clock.now(), self.lock());
-        let there = |record: Box<Record>| until(&record) > now;
+        let there = |record: Arc<Record>| until(&record) > now;
         Ok(ids.iter().filter_map(|id| layout.results.remove(id)).map(there).filter(|&there| there).count() as u64)
     }
 }
