@@ -27,12 +27,14 @@ pub trait Broker: Send + Sync {
     async fn push(&self, messages: Vec<Message>) -> Result<Vec<Pushed>>;
 
     /// Takes up to `max` tasks and gives their lease to the caller; waits at most `wait` for the first. Promotes what
-    /// is due and takes back leases that ran out (the loss is counted, and the task comes back with a delay of
-    /// [`loss_delay`], from when it is taken back). Only a call that asks for at least one task does that, and only it
-    /// takes a run away: until then a run whose lease is over can still be extended and ended. A task that the caller has no room for, no handler for or can't read waits aside, by handler,
-    /// until a worker with room asks, and then comes before what is due in its queue and priority; it never blocks those
-    /// behind it. Dropping the future loses no task: one taken
-    /// but not read is given back, or its lease runs out.
+    /// is due and takes back leases that ran out: the loss is counted, and the task comes back with a delay of
+    /// [`loss_delay`] from that moment. It takes a call that asks for at least one task to do so; a run whose lease is
+    /// over, but that nobody took back yet, may still be extended and ended.
+    ///
+    /// A task that the caller has no room for, no handler for or can't read waits aside, by handler, until a worker
+    /// with room asks, and then comes before what is due in its queue and priority; it never blocks those behind it.
+    ///
+    /// Dropping the future loses no task: one taken but not read is given back, or its lease runs out.
     async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>>;
 
     /// Holds leases for `lease` from now. One answer per run, in order; who is told [`Held::Gone`] must stop that run
