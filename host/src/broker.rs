@@ -27,10 +27,14 @@ pub trait Broker: Send + Sync {
     async fn push(&self, messages: Vec<Message>) -> Result<Vec<Pushed>>;
 
     /// Takes up to `max` tasks and gives their lease to the caller; waits at most `wait` for the first. Promotes what
-    /// is due and takes back leases that ran out (the loss is counted, and the task comes back with a delay of
-    /// [`loss_delay`]). A task that the caller has no room for, no handler for or can't read waits aside, by handler,
-    /// until a worker with room asks; it never blocks those behind it. Dropping the future loses no task: one taken
-    /// but not read is given back, or its lease runs out.
+    /// is due and takes back leases that ran out: the loss is counted, and the task comes back with a delay of
+    /// [`loss_delay`] from that moment. It takes a call that asks for at least one task to do so; a run whose lease is
+    /// over, but that nobody took back yet, may still be extended and ended.
+    ///
+    /// A task that the caller has no room for, no handler for or can't read waits aside, by handler, until a worker
+    /// with room asks, and then comes before what is due in its queue and priority; it never blocks those behind it.
+    ///
+    /// Dropping the future loses no task: one taken but not read is given back, or its lease runs out.
     async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>>;
 
     /// Holds leases for `lease` from now. One answer per run, in order; who is told [`Held::Gone`] must stop that run
@@ -71,7 +75,8 @@ pub trait Operations: Send + Sync {
     /// Unfinished tasks, newest first. (Ended ones are the results' to list.)
     async fn list(&self, filter: &Filter) -> Result<Vec<Standing>>;
 
-    /// Where each of these stands; none for one that the broker doesn't hold. Dead letters are held.
+    /// Where each of these stands; none for one that the broker doesn't hold. Dead letters are held; while the record of
+    /// one is on its way to another server, it is answered as leaving, for the record says more.
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>>;
 
     /// How full each queue is. `soon`: what counts as due soon.
@@ -116,7 +121,7 @@ pub enum Due {
     Now,
     /// This long after the server accepted it.
     After(Duration),
-    /// At this time, at once if it is past.
+    /// At this time; if it is past, at once, as if it were due now.
     At(Timestamp),
 }
 
@@ -319,7 +324,7 @@ pub struct Depth {
     pub running: u64,
     /// No worker has the handler.
     pub parked: u64,
-    /// Dead letters.
+    /// Dead letters; those that are no longer kept may be counted until they are dropped.
     pub dead: u64,
 }
 

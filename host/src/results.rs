@@ -14,7 +14,7 @@ use crate::task::{FailedRun, Failure, Name, Priority, Receipt, State, TaskId, Ti
 #[async_trait]
 pub trait Results: Send + Sync {
     /// Keeps these, each for its `keep`. Idempotent: the first record of an id stands as long as its run number is the
-    /// higher or the same.
+    /// higher or the same and it is kept. What is over [`KEEP_DONE`] or [`KEEP_DEAD`] may go a moment later.
     async fn record(&self, records: Vec<Record>) -> Result<()>;
 
     /// The records of these ids, none for one that isn't kept (any more).

@@ -1,9 +1,9 @@
 //! What an ended task leaves behind beside its record.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::layout::CHUNK;
+use super::layout::{CHUNK, Line, Place};
 use crate::broker::Effect;
 use crate::results::Record;
 use crate::task::{TaskId, Timestamp};
@@ -11,30 +11,32 @@ use crate::task::{TaskId, Timestamp};
 /// Ids that stay taken after their task has left.
 #[derive(Default)]
 pub(super) struct Tombstones {
-    until: HashMap<TaskId, Timestamp>,
-    order: BTreeSet<(Timestamp, TaskId)>,
+    places: HashMap<TaskId, Place>,
+    order: Line,
+    last: u64,
 }
 
 impl Tombstones {
     pub(super) fn put(&mut self, id: TaskId, until: Timestamp) {
-        if let Some(earlier) = self.until.insert(id.clone(), until) {
-            self.order.remove(&(earlier, id.clone()));
+        self.last += 1;
+        let place = (until, self.last);
+        if let Some(earlier) = self.places.insert(id.clone(), place) {
+            self.order.remove(&earlier);
         }
-        self.order.insert((until, id));
+        self.order.insert(place, id);
     }
 
     pub(super) fn stands(&self, id: &TaskId, now: Timestamp) -> bool {
-        self.until.get(id).is_some_and(|&until| until > now)
+        self.places.get(id).is_some_and(|&(until, _)| until > now)
     }
 
     pub(super) fn forget(&mut self, now: Timestamp) {
         for _ in 0..CHUNK {
-            match self.order.first() {
-                Some((until, _)) if *until <= now => {}
-                _ => return,
+            if self.order.first_key_value().is_none_or(|((until, _), _)| *until > now) {
+                return;
             }
             if let Some((_, id)) = self.order.pop_first() {
-                self.until.remove(&id);
+                self.places.remove(&id);
             }
         }
     }

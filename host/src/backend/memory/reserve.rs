@@ -110,7 +110,8 @@ struct Taking<'a> {
     request: &'a Reserve,
     now: Timestamp,
     until: Timestamp,
-    used: HashMap<&'a Name, usize>,
+    /// What is left of the room, of the handlers met so far.
+    left: HashMap<&'a Name, usize>,
     budget: usize,
     moved: bool,
     unfinished: bool,
@@ -120,8 +121,8 @@ struct Taking<'a> {
 impl<'a> Taking<'a> {
     fn new(request: &'a Reserve, now: Timestamp) -> Taking<'a> {
         let until = now.plus(request.lease);
-        let (used, taken) = (HashMap::new(), Vec::new());
-        Taking { request, now, until, used, budget: CHUNK, moved: false, unfinished: false, taken }
+        let (left, taken) = (HashMap::new(), Vec::new());
+        Taking { request, now, until, left, budget: CHUNK, moved: false, unfinished: false, taken }
     }
 
     /// Takes up to `max` of one priority of one queue: those aside, which have waited longest, before the others.
@@ -161,7 +162,7 @@ impl<'a> Taking<'a> {
     }
 
     /// The oldest task aside that this caller still has room for.
-    fn oldest_aside(&self, queue: &mut Queue, heads: &mut BinaryHeap<Reverse<(Place, Shelf)>>) -> Option<TaskId> {
+    fn oldest_aside(&mut self, queue: &mut Queue, heads: &mut BinaryHeap<Reverse<(Place, Shelf)>>) -> Option<TaskId> {
         while let Some(Reverse((_, shelf))) = heads.pop() {
             if !matches!(self.fit(&shelf.handler, shelf.format), Fit::Runs) {
                 continue;
@@ -206,19 +207,26 @@ impl<'a> Taking<'a> {
         }
     }
 
-    fn fit(&self, handler: &Name, format: u8) -> Fit {
-        match self.request.room.get(handler) {
-            Some(_) if format > self.request.format => Fit::Unknown,
-            Some(&room) if self.used.get(handler).copied().unwrap_or(0) < room => Fit::Runs,
-            Some(_) => Fit::Full,
-            None => Fit::Unknown,
+    /// Whether the caller can run one more task of this handler; if so, its room is taken.
+    fn fit(&mut self, handler: &Name, format: u8) -> Fit {
+        if format > self.request.format {
+            return Fit::Unknown;
         }
+        let left = match self.left.get_mut(handler) {
+            Some(left) => left,
+            None => match self.request.room.get_key_value(handler) {
+                Some((handler, &room)) => self.left.entry(handler).or_insert(room),
+                None => return Fit::Unknown,
+            },
+        };
+        if *left == 0 {
+            return Fit::Full;
+        }
+        *left -= 1;
+        Fit::Runs
     }
 
-    fn deliver(&mut self, id: TaskId, slot: &mut Slot) -> Delivery {
-        if let Some((handler, _)) = self.request.room.get_key_value(&slot.handler) {
-            *self.used.entry(handler).or_default() += 1;
-        }
+    fn deliver(&self, id: TaskId, slot: &mut Slot) -> Delivery {
         slot.run += 1;
         slot.stand = Stand::Running { worker: self.request.worker.clone(), since: self.now, until: self.until };
         Delivery {

@@ -1,38 +1,42 @@
 //! Ended tasks.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::Memory;
-use super::layout::CHUNK;
-use crate::broker::{Cursor, Filter};
+use super::layout::{CHUNK, Line};
+use crate::broker::Filter;
 use crate::error::Result;
 use crate::results::{KEEP_DEAD, KEEP_DONE, Record, Results};
 use crate::task::{Name, State, TaskId, Timestamp};
 
-/// Records, and the orders in which they leave and are listed.
+/// Records, and the orders in which they leave.
 #[derive(Default)]
 pub(super) struct Kept {
-    records: HashMap<TaskId, Arc<Record>>,
+    records: HashMap<TaskId, Entry>,
     /// By the time when they are forgotten.
-    fading: BTreeSet<(Timestamp, TaskId)>,
+    fading: Line,
     /// By the time of their end, to keep their number bounded.
     ended: HashMap<Name, Ended>,
-    /// By the time of enqueueing, as they are listed.
-    enqueued: BTreeSet<Cursor>,
+    last: u64,
+}
+
+struct Entry {
+    record: Arc<Record>,
+    /// Makes its places unique.
+    number: u64,
 }
 
 #[derive(Default)]
 struct Ended {
-    done: BTreeSet<(Timestamp, TaskId)>,
-    dead: BTreeSet<(Timestamp, TaskId)>,
+    done: Line,
+    dead: Line,
 }
 
 impl Ended {
-    fn of(&mut self, state: State) -> (&mut BTreeSet<(Timestamp, TaskId)>, usize) {
+    fn of(&mut self, state: State) -> (&mut Line, usize) {
         match state {
             State::Dead => (&mut self.dead, KEEP_DEAD),
             _ => (&mut self.done, KEEP_DONE),
@@ -47,59 +51,62 @@ fn until(record: &Record) -> Timestamp {
 impl Kept {
     pub(super) fn record(&mut self, record: Arc<Record>, now: Timestamp) {
         match self.records.get(&record.id) {
-            Some(kept) if kept.run >= record.run && until(kept) > now => return,
+            Some(Entry { record: kept, .. }) if kept.run >= record.run && until(kept) > now => return,
             Some(_) => drop(self.remove(&record.id)),
             None => {}
         }
         if until(&record) <= now {
             return;
         }
-        let id = record.id.clone();
-        self.fading.insert((until(&record), id.clone()));
-        self.enqueued.insert(Cursor(record.enqueued_at, id.clone()));
+        self.last += 1;
+        let (id, number) = (record.id.clone(), self.last);
+        self.fading.insert((until(&record), number), id.clone());
         let ended = match self.ended.get_mut(&record.queue) {
             Some(ended) => ended,
             None => self.ended.entry(record.queue.clone()).or_default(),
         };
         let (line, most) = ended.of(record.state);
-        line.insert((record.finished_at, id.clone()));
-        let oldest = if line.len() > most { line.first().cloned() } else { None };
-        self.records.insert(id, record);
-        if let Some((_, oldest)) = oldest {
+        line.insert((record.finished_at, number), id.clone());
+        let oldest = if line.len() > most { line.first_key_value().map(|(_, id)| id.clone()) } else { None };
+        self.records.insert(id, Entry { record, number });
+        if let Some(oldest) = oldest {
             self.remove(&oldest);
         }
     }
 
     fn remove(&mut self, id: &TaskId) -> Option<Arc<Record>> {
-        let record = self.records.remove(id)?;
-        self.fading.remove(&(until(&record), id.clone()));
-        self.enqueued.remove(&Cursor(record.enqueued_at, id.clone()));
+        let Entry { record, number } = self.records.remove(id)?;
+        self.fading.remove(&(until(&record), number));
         if let Some(ended) = self.ended.get_mut(&record.queue) {
-            ended.of(record.state).0.remove(&(record.finished_at, id.clone()));
+            ended.of(record.state).0.remove(&(record.finished_at, number));
         }
         Some(record)
     }
 
     fn get(&self, id: &TaskId, now: Timestamp) -> Option<&Record> {
-        self.records.get(id).map(Arc::as_ref).filter(|record| until(record) > now)
+        self.records.get(id).map(|entry| entry.record.as_ref()).filter(|record| until(record) > now)
     }
 
     fn list(&self, filter: &Filter, now: Timestamp) -> Vec<Record> {
         let matching = |record: &&Record| {
-            filter.state.is_none_or(|state| state == record.state)
+            until(record) > now
+                && filter.state.is_none_or(|state| state == record.state)
                 && filter.queue.as_ref().is_none_or(|queue| *queue == record.queue)
                 && filter.handler.as_ref().is_none_or(|handler| *handler == record.handler)
+                && filter.after.as_ref().is_none_or(|after| (record.enqueued_at, &record.id) < (after.0, &after.1))
         };
-        let before = filter.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let newest_first = self.enqueued.range((Bound::Unbounded, before)).rev();
-        let kept = newest_first.filter_map(|Cursor(_, id)| self.get(id, now));
-        kept.filter(matching).take(filter.limit).cloned().collect()
+        // Walks over all records: an order of its own would cost every task something, and in this process nobody
+        // lists but tests.
+        let mut found: Vec<&Record> =
+            self.records.values().map(|entry| entry.record.as_ref()).filter(matching).collect();
+        found.sort_unstable_by(|a, b| (b.enqueued_at, &b.id).cmp(&(a.enqueued_at, &a.id)));
+        found.into_iter().take(filter.limit).cloned().collect()
     }
 
     pub(super) fn forget(&mut self, now: Timestamp) {
         for _ in 0..CHUNK {
-            match self.fading.first() {
-                Some((until, id)) if *until <= now => {
+            match self.fading.first_key_value() {
+                Some((&(until, _), id)) if until <= now => {
                     let id = id.clone();
                     self.remove(&id);
                 }
