@@ -7,6 +7,8 @@
 //!
 //! `SNAPSHOTS=overwrite cargo test -p tasq-host --test cli` writes down what is; read the difference before you keep it.
 
+#![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,5 +1,7 @@
 //! What producers can rely on, over the reference backend and its simulated time.
 
+#![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -96,6 +96,9 @@ struct Limits {
 /// Enqueues, says what is odd about it, and waits if that is asked.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let (wait, json) = (args.wait, args.json);
+    if wait.is_some() && args.limits.retention == Some(Duration::ZERO) {
+        return Err(Error::usage("--wait: expected a result that is kept, found --retention 0s"));
+    }
     let new = new_task(args)?;
     let client = connect::client(&config).await?;
     let enqueued = connect::within(&config, client.enqueue(new)).await?;
