@@ -77,6 +77,7 @@ impl Turn<'_> {
 
     /// A worker is gone: its leases run out now, at most [`CHUNK`] a call. True if there may be more.
     pub(super) fn lose_all_of(&mut self, worker: &str) -> Result<bool> {
+        self.sql("DELETE FROM tasq_workers WHERE id = ?1")?.execute([worker])?;
         let leases = self.leases_of(worker, CHUNK, Timestamp(u64::MAX))?;
         leases.iter().try_for_each(|lease| self.lose(lease))?;
         Ok(leases.len() == CHUNK)
