@@ -91,6 +91,24 @@ async fn another_handle_is_woken_and_told() {
     tokio::time::timeout(LIMIT, theirs.recv()).await.unwrap().unwrap();
 }
 
+/// Without a wake-up each round would take what a look now and then takes: a quarter of a second at best.
+#[tokio::test]
+async fn another_handle_is_woken_at_once() {
+    let place = Place::new();
+    let (ours, theirs) = (place.open().await, place.open().await);
+    let began = Instant::now();
+    for round in 0..100 {
+        let broker = ours.broker.clone();
+        let taken = tokio::spawn(async move { broker.reserve(&waiting(1)).await.unwrap() });
+        // It looks meanwhile, and waits; if it didn't, the round would only be shorter.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        theirs.broker.push(tasks(&format!("t{round}-"), 1)).await.unwrap();
+        assert_eq!(taken.await.unwrap().len(), 1);
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handles_on_one_file_share_the_work_without_doubling_any() {
     let place = Place::new();

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tasq_host::backend::{self, Backend};
-use tasq_host::broker::{Delivery, Effect, Message, Settled, Standing};
+use tasq_host::broker::{Delivery, Effect, Message, Pushed, Settled, Standing};
 use tasq_host::clock::{Clock, System};
-use tasq_host::error::ErrorKind;
+use tasq_host::error::{ErrorKind, Result};
 use tasq_host::results::KEEP_DEAD;
 use tasq_host::task::{Ending, Run, State};
 use tasq_tests::nouns::{DAY, ended, id, name, record, recorded, task, tasks};
@@ -22,16 +22,14 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     }
 }
 
-#[tokio::test]
-async fn a_failure_in_a_batch_spares_its_neighbours() {
-    let place = Place::new();
-    let backend = place.open().await;
+/// Three pushes of ten in one transaction, the second with a task more that a trigger refuses in its way.
+async fn push_with_a_bad_one(place: &Place, backend: &Backend, refuse: &str) -> [Result<Vec<Pushed>>; 3] {
     let foreign = place.foreign();
     foreign
-        .execute_batch(
+        .execute_batch(&format!(
             "CREATE TRIGGER refuse BEFORE INSERT ON tasq_tasks WHEN new.id = 'bad'
-             BEGIN SELECT raise(ABORT, 'no'); END",
-        )
+             BEGIN SELECT raise({refuse}, 'no'); END",
+        ))
         .unwrap();
     // While the file is locked, all of these gather for one transaction.
     foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -44,9 +42,32 @@ async fn a_failure_in_a_batch_spares_its_neighbours() {
     let after = push(tasks("c", 10));
     tokio::time::sleep(Duration::from_millis(50)).await;
     foreign.execute_batch("COMMIT").unwrap();
-    assert!(before.await.unwrap().is_ok() && after.await.unwrap().is_ok());
-    assert_eq!(bad.await.unwrap().unwrap_err().kind, ErrorKind::Rejected);
+    [before.await.unwrap(), bad.await.unwrap(), after.await.unwrap()]
+}
+
+#[tokio::test]
+async fn a_failure_in_a_batch_spares_its_neighbours() {
+    let place = Place::new();
+    let backend = place.open().await;
+    let [before, bad, after] = push_with_a_bad_one(&place, &backend, "ABORT").await;
+    assert!(before.is_ok() && after.is_ok());
+    assert_eq!(bad.unwrap_err().kind, ErrorKind::Rejected);
     assert_eq!((place.count("tasq_tasks"), place.count("tasq_envelopes")), (20, 20));
+}
+
+/// As SQLite does by itself when the disk is full.
+#[tokio::test]
+async fn nobody_in_a_batch_that_is_rolled_back_is_told_otherwise() {
+    let place = Place::new();
+    let backend = place.open().await;
+    let answers = push_with_a_bad_one(&place, &backend, "ROLLBACK").await;
+    let kept: usize = answers.iter().flatten().map(Vec::len).sum();
+    assert!(answers[1].is_err());
+    assert_eq!(place.count("tasq_tasks"), kept as i64, "what is accepted is there: {answers:?}");
+    let told = answers.iter().filter(|answer| answer.is_err()).count();
+    assert!(told >= 2, "at least two shared the transaction: {answers:?}");
+    backend.broker.push(tasks("d", 1)).await.unwrap();
+    assert_eq!(place.count("tasq_tasks"), kept as i64 + 1);
 }
 
 #[tokio::test]
@@ -140,7 +161,7 @@ async fn a_claim_that_nobody_reads_goes_back_unharmed() {
         // In every other round it arrives and is not read: the writer works in order, and the second of two calls one
         // after the other comes after it.
         for _ in 0..2 * (round % 2) {
-            backend.broker.extend(&[nobodys.clone()], DAY).await.unwrap();
+            backend.broker.extend(std::slice::from_ref(&nobodys), DAY).await.unwrap();
         }
         drop(reserve);
     }
