@@ -24,6 +24,8 @@ pub struct Backend {
     pub operations: Arc<dyn Operations>,
     /// Ended tasks.
     pub results: Arc<dyn Results>,
+    /// Whether ends may leave letters in the broker's outbox, to be relayed.
+    pub has_outbox: bool,
 }
 
 /// Opens what `broker` names, creating what is missing, with results on `results` where that is another place.

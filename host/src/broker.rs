@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::error::Result;
 use crate::results::Record;
@@ -148,6 +148,9 @@ pub struct Reserve {
     pub lease: Duration,
     /// How long to wait for a first task.
     pub wait: Duration,
+    /// Ends the wait early: the answer is what there is, as if `wait` were over. (Dropping the future would do, but a
+    /// claim under way would have to be given back.)
+    pub recall: Arc<Notify>,
 }
 
 /// How queues and priorities share what a worker takes.
@@ -217,7 +220,7 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// To the results.
-    Record(Box<Record>),
+    Record(Arc<Record>),
     /// A task to enqueue; idempotent by its id, which must be derived (`remember` is set).
     Push(Message),
 }
@@ -265,7 +268,7 @@ pub enum Standing {
     /// In the broker: unfinished, or a dead letter.
     Here(Box<Tracked>),
     /// Ended; its record is on its way to another server.
-    Leaving(Box<Record>),
+    Leaving(Arc<Record>),
 }
 
 /// A task that the broker holds.

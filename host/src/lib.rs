@@ -1,7 +1,55 @@
 //! A task queue whose handlers are WebAssembly components.
+//!
+//! # A task's life
+//!
+//! 1. A producer hands a [`NewTask`] to a [`Client`]: a handler's name, a payload, options. The client settles its
+//!    queue, `codec` writes its envelope, and the broker accepts it durably under its id.
+//! 2. A worker with a free slot reserves it: the task gets a new run, and the worker a lease on it.
+//! 3. The worker decodes the envelope, finds the handler, and calls it in a fresh sandbox, under limits of time, memory
+//!    and output. Meanwhile it extends the lease; when the lease is gone it stops the guest.
+//! 4. Whatever happened is an `Outcome`: bytes, a failure, or no run at all. `retry` decides how that ends the task:
+//!    done, again later, given back, waiting for a handler, or dead.
+//! 5. The end and what follows from it are written together, by the holder of the current run alone. A record of it
+//!    goes to the results, where the client finds it until its retention is over.
+//!
+//! If the worker vanishes anywhere in between, the lease runs out and the task comes back from 2: a crash repeats a
+//! task, and never loses one.
+//!
+//! # The modules, in reading order
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`task`] | plain values: names, tasks, outcomes, states |
+//! | [`client`] | enqueue, wait, look: the way in for Rust producers |
+//! | [`worker`] | reserve → attempt → settle, and the graceful stop |
+//! | [`sandbox`] | loads `.wasm` files and calls one: outcome and receipt |
+//! | [`retry`] | how an outcome ends a task |
+//! | [`broker`] | the seams between all of these and whatever keeps the tasks |
+//! | [`results`] | the seam behind which ended tasks are kept |
+//! | [`backend`] | the seams' implementations, and the only place that names a server |
+//! | [`codec`] | wire bytes ↔ task |
+//! | [`clock`] | what time it is |
+//! | [`error`] | what can go wrong with a server or a file |
+//!
+//! # Enqueue from Rust
+//!
+//! ```no_run
+//! # async fn example() -> tasq_host::error::Result<()> {
+//! use tasq_host::{Client, NewTask};
+//!
+//! let broker = "sqlite:tasq.db".parse().expect("a valid URL");
+//! let client = Client::open(&broker, None).await?;
+//! let handler = "add".parse().expect("a valid name");
+//! let task = client.enqueue(NewTask::new(handler, r#"{"arg1":5,"arg2":4}"#)).await?;
+//! println!("{}", task.id);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod backend;
+pub mod bench;
 pub mod broker;
+pub mod client;
 pub mod clock;
 pub mod codec;
 pub mod error;
@@ -10,3 +58,5 @@ pub mod retry;
 pub mod sandbox;
 pub mod task;
 pub mod worker;
+
+pub use client::{Client, NewTask};

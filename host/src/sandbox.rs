@@ -3,13 +3,33 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 use crate::task::{Name, Outcome, Receipt, Task, Timestamp};
 
+mod budget;
+mod cache;
+mod call;
+mod engine;
+mod handlers;
+mod imports;
+mod kinds;
+mod limits;
 pub mod manifest;
+mod meter;
+mod output;
 pub mod stop;
+mod swap;
 
+use budget::Budget;
+use cache::Cache;
+use engine::Ticker;
+use handlers::Loader;
 pub use manifest::Manifest;
 pub use stop::Stop;
 
@@ -27,7 +47,16 @@ pub struct Options {
 }
 
 /// Handlers and the engine that runs them.
-pub struct Sandbox {}
+pub struct Sandbox {
+    shared: Arc<call::Shared>,
+    loader: Loader,
+    served: ArcSwap<HashMap<Name, Arc<Handler>>>,
+    // None only while it is being dropped.
+    guests: Option<Runtime>,
+    notes: Vec<String>,
+    // Keeps the epoch thread's view of `active` alive.
+    _is_active: Arc<dyn Fn() -> bool + Send + Sync>,
+}
 
 /// One version of a handler: immutable, named by its digest.
 pub struct Handler {
@@ -37,6 +66,7 @@ pub struct Handler {
     pub digest: String,
     /// Its limits and grants.
     pub manifest: Manifest,
+    pre: imports::TaskHandlerPre<imports::State>,
 }
 
 /// Why a file isn't taken as a handler.
@@ -113,39 +143,93 @@ pub struct Loaded {
 }
 
 impl Sandbox {
-    /// Sets up the engine, its threads and its pool.
-    pub fn new(_options: Options) -> anyhow::Result<Sandbox> {
-        todo!()
+    /// Sets up the engine, its threads and its pool. An error means that this machine can't run guests.
+    pub fn new(options: Options) -> anyhow::Result<Sandbox> {
+        let (engine, mut notes) = engine::build(options.slots, options.pagemap_scan)?;
+        let cache = options.cache.as_deref().map(Cache::open).transpose().unwrap_or_else(|reason| {
+            notes.push(format!("compiled code is not kept: {reason}"));
+            None
+        });
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let guests = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("guest")
+            .enable_all()
+            .build()?;
+        let active = Arc::new(AtomicUsize::new(0));
+        let counted = active.clone();
+        let is_active: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(move || counted.load(Ordering::SeqCst) > 0);
+        let ticker = Ticker::start(engine.clone(), Arc::downgrade(&is_active))?;
+        let shared = call::Shared {
+            engine: engine.clone(),
+            budget: Arc::new(Budget::new(options.memory_budget)),
+            turns: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))),
+            active,
+            wake: Box::new(move || ticker.wake()),
+        };
+        let loader = Loader { linker: imports::linker(&engine)?, engine, cache };
+        Ok(Sandbox {
+            shared: Arc::new(shared),
+            loader,
+            served: ArcSwap::default(),
+            guests: Some(guests),
+            notes,
+            _is_active: is_active,
+        })
     }
 
-    /// Serves every `NAME.wasm` in `folder` as the handler `NAME`.
-    pub fn load_folder(&self, _folder: &Path) -> std::io::Result<Loaded> {
-        todo!()
+    /// Serves every `NAME.wasm` in `folder` as the handler `NAME`, and nothing else. Files that aren't taken are
+    /// reported; the version before serves on. An error means that the folder itself can't be read. Compiling what
+    /// the cache doesn't have takes up to seconds a file.
+    pub fn load_folder(&self, folder: &Path) -> std::io::Result<Loaded> {
+        let (served, loaded) = self.loader.folder(folder, &self.served.load())?;
+        self.served.store(Arc::new(served));
+        Ok(loaded)
     }
 
     /// Loads one file, without serving it.
-    pub fn load_file(&self, _file: &Path) -> Result<Arc<Handler>, Refusal> {
-        todo!()
+    pub fn load_file(&self, file: &Path) -> Result<Arc<Handler>, Refusal> {
+        self.loader.file(file, None)
     }
 
-    /// What the host would make of a file.
-    pub fn inspect(&self, _file: &Path) -> Result<Inspection, Refusal> {
-        todo!()
+    /// What the host would make of a file. An error means that it can't be read at all.
+    pub fn inspect(&self, file: &Path) -> Result<Inspection, Refusal> {
+        self.loader.inspect(file)
     }
 
-    /// The handlers that are served now.
+    /// The handlers that are served now. A run keeps the version it began with.
     pub fn handlers(&self) -> Arc<HashMap<Name, Arc<Handler>>> {
-        todo!()
+        self.served.load_full()
     }
 
-    /// Runs `handler` once in a fresh sandbox. Dropping the future stops the guest.
-    pub async fn run(&self, _handler: &Arc<Handler>, _call: Call, _stop: Stop) -> (Outcome, Receipt) {
-        todo!()
+    /// Where guests run: threads of their own, so that a guest that computes holds up nothing else. Whatever calls
+    /// [`Sandbox::run`] should be spawned here.
+    pub fn guests(&self) -> &tokio::runtime::Handle {
+        self.guests.as_ref().expect("there until dropped").handle()
+    }
+
+    /// Runs `handler` once in a fresh sandbox, within its limits. Dropping the future stops the guest.
+    pub async fn run(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> (Outcome, Receipt) {
+        self.shared.run(handler, call, stop).await
+    }
+
+    /// Instantiates and calls `handler` with nothing around it, to measure what the rest costs. Without limits.
+    pub async fn bare(&self, handler: &Arc<Handler>, call: &Call) -> anyhow::Result<()> {
+        Ok(self.shared.bare(handler, call).await?)
     }
 
     /// What a user should know about how the pool is set up: one line each.
-    pub fn notes(&self) -> Vec<String> {
-        todo!()
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // Dropped inside a runtime as often as not, where waiting for its threads is not allowed.
+        if let Some(guests) = self.guests.take() {
+            guests.shutdown_background();
+        }
     }
 }
 

@@ -1,13 +1,36 @@
 //! Takes tasks from the broker, runs them, and hands in how they ended.
+//!
+//! This file's loop reserves and starts attempts, which run on the sandbox's own threads; `porter` carries what they
+//! hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
+//! `relay` delivers what belongs to another server.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
 use crate::backend::Backend;
-use crate::broker::Order;
+use crate::broker::{Delivery, HandlerReport, Order, Reserve, WorkerReport};
+use crate::codec;
+use crate::error::{Error, ErrorKind, Result};
 use crate::sandbox::Sandbox;
-use crate::task::Name;
+use crate::sandbox::stop::Wish;
+use crate::task::{Headers, Name, WorkerId};
+
+mod attempt;
+mod lease;
+mod porter;
+mod relay;
+mod room;
+mod settle;
+
+use attempt::Crew;
+use lease::Leases;
+use room::Room;
 
 /// What a worker does.
 #[derive(Clone, Debug)]
@@ -16,7 +39,7 @@ pub struct Options {
     pub queues: Vec<(Name, u32)>,
     /// How they share.
     pub order: Order,
-    /// Runs at once.
+    /// Runs at once; at least 1.
     pub concurrency: usize,
     /// How long a lease is; extended each third of it.
     pub lease: Duration,
@@ -33,26 +56,294 @@ pub struct Options {
 pub struct Summary {
     /// Tasks that succeeded.
     pub done: u64,
-    /// Runs that failed and whose tasks come again.
+    /// Runs that failed or were put off and whose tasks come again.
     pub retried: u64,
     /// Tasks that went to the dead letters.
     pub dead: u64,
-    /// Runs given back unfinished.
+    /// Runs given back unfinished, or parked.
     pub released: u64,
+    /// Ends that came too late: someone else had the task by then, and nothing was changed.
+    pub stale: u64,
     /// Under `until_empty`: what is left in the worker's queues, scheduled later.
     pub scheduled: u64,
     /// Under `until_empty`: what is left without a handler.
     pub parked: u64,
 }
 
-/// Works until `stop` resolves (then drains), or the queues are empty if that is asked. `stop_now` resolves to give
-/// everything back at once. An error means that the broker's data can't be used; an unreachable broker is waited for.
+/// An idle reserve comes back at least this often, so that the worker looks around.
+const WAIT: Duration = Duration::from_secs(1);
+/// Under `until_empty` the worker looks whether it is done this often.
+const WAIT_FOR_EMPTY: Duration = Duration::from_millis(20);
+/// What counts as due soon for `until_empty`.
+const SOON: Duration = Duration::from_secs(1);
+/// More than this isn't reserved in one call: a batch stays a few milliseconds of the broker's time.
+const BATCH: usize = 1_000;
+/// Pauses between calls into a broker that can't be reached.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+
+/// Works until `stop` resolves (then drains), or the queues are empty if that is asked. `stop_now`, resolving before or
+/// after it, gives everything back at once. An error means that the broker's data can't be used; a broker that can't
+/// be reached is waited for. Dropping the future leaves what is running to the leases.
 pub async fn run(
-    _backend: Backend,
-    _sandbox: Arc<Sandbox>,
-    _options: Options,
-    _stop: impl Future<Output = ()>,
-    _stop_now: impl Future<Output = ()>,
-) -> crate::error::Result<Summary> {
-    todo!()
+    backend: Backend,
+    sandbox: Arc<Sandbox>,
+    options: Options,
+    stop: impl Future<Output = ()> + Send,
+    stop_now: impl Future<Output = ()> + Send,
+) -> Result<Summary> {
+    let worker = WorkerId::generate();
+    let leases = Arc::new(Leases::default());
+    let (ends, settling) = settle::start(backend.clone(), leases.clone());
+    let relaying = relay::start(&backend);
+    let holding = lease::start(backend.broker.clone(), leases.clone(), options.lease);
+    let (handed, freed) = porter::start(ends, sandbox.guests());
+    let crew = Crew { worker, sandbox, handed, max_lost: options.max_lost };
+    let reporting = report_each(&backend, report(&crew, &options), options.lease);
+    let mut shift = Shift {
+        room: Room::new(options.concurrency),
+        crew: Arc::new(crew),
+        leases: leases.clone(),
+        attempts: JoinSet::new(),
+        freed,
+        recall: Arc::new(Notify::new()),
+        options,
+    };
+    let worked = {
+        let (stop, stop_now) = (pin!(stop), pin!(stop_now));
+        let mut stops = Stops { stop, stop_now, draining: false, hurried: false };
+        let worked = shift.work(&backend, &mut stops).await;
+        shift.drain(&mut stops).await;
+        worked
+    };
+    let worker = shift.crew.worker.clone();
+    drop(shift);
+    // Every sender is gone now: the settler ends when the last end is written.
+    let settled = settling.finish().await;
+    drop((relaying, holding, reporting));
+    if let Err(error) = backend.operations.withdraw(&worker).await {
+        tracing::debug!("the worker's entry is left to expire: {error}");
+    }
+    let mut summary = settled?;
+    (summary.scheduled, summary.parked) = worked?;
+    Ok(summary)
+}
+
+/// What asks the worker to stop, and how far that has gone.
+struct Stops<'a> {
+    stop: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+    stop_now: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+    draining: bool,
+    hurried: bool,
+}
+
+impl Stops<'_> {
+    /// Waits for the next stop that hasn't come yet.
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            () = self.stop_now.as_mut(), if !self.hurried => (self.draining, self.hurried) = (true, true),
+            () = self.stop.as_mut(), if !self.draining => self.draining = true,
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// The loop's own state.
+struct Shift {
+    crew: Arc<Crew>,
+    leases: Arc<Leases>,
+    options: Options,
+    room: Room,
+    /// Aborted when the worker is dropped.
+    attempts: JoinSet<()>,
+    /// The handlers whose slots are free again.
+    freed: mpsc::Receiver<Vec<Name>>,
+    /// Ends a reserve's wait early.
+    recall: Arc<Notify>,
+}
+
+impl Shift {
+    /// Reserves and starts attempts until a stop, or until the queues are empty if that is asked. Answers with what was
+    /// left in them: scheduled and parked.
+    async fn work(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<(u64, u64)> {
+        let mut trouble = Trouble::default();
+        while !stops.draining {
+            if self.room.free() == 0 {
+                tokio::select! {
+                    () = stops.next() => {}
+                    Some(handlers) = self.freed.recv() => self.take_back(&handlers),
+                }
+                continue;
+            }
+            self.room.serve(&self.crew.sandbox.handlers());
+            match self.reserve(backend, stops).await {
+                Ok(deliveries) => {
+                    trouble.over();
+                    let is_idle = deliveries.is_empty() && self.room.is_idle();
+                    self.start(deliveries, stops.draining);
+                    if is_idle && self.options.until_empty && !stops.draining {
+                        if let Some(left) = self.empty(backend).await? {
+                            return Ok(left);
+                        }
+                    }
+                }
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    let pause = trouble.pause(&error);
+                    tokio::select! { () = stops.next() => {}, () = tokio::time::sleep(pause) => {} }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((0, 0))
+    }
+
+    /// One reserve, during which attempts end and stops come. It is recalled rather than dropped: what it has claimed
+    /// by then is answered.
+    async fn reserve(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<Vec<Delivery>> {
+        let request = Reserve {
+            worker: self.crew.worker.clone(),
+            queues: self.options.queues.clone(),
+            order: self.options.order,
+            max: self.room.free().min(BATCH),
+            room: self.room.by_handler(),
+            format: codec::FORMAT,
+            lease: self.options.lease,
+            wait: if self.options.until_empty { WAIT_FOR_EMPTY } else { WAIT },
+            recall: self.recall.clone(),
+        };
+        let mut reserving = pin!(backend.broker.reserve(&request));
+        loop {
+            tokio::select! {
+                biased;
+                deliveries = &mut reserving => return deliveries,
+                () = stops.next() => self.recall.notify_one(),
+                Some(handlers) = self.freed.recv() => {
+                    // The request said that there is no room for one of these; now there is.
+                    if handlers.iter().any(|handler| self.room.is_full(handler)) {
+                        self.recall.notify_one();
+                    }
+                    self.take_back(&handlers);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, deliveries: Vec<Delivery>, give_back: bool) {
+        let seats = self.leases.take(deliveries.iter().map(|delivery| delivery.run.clone()));
+        for (delivery, seat) in deliveries.into_iter().zip(seats) {
+            self.room.enter(&delivery.handler);
+            if give_back {
+                seat.stop.wish(Wish::GiveBack);
+            }
+            let attempt = attempt::run(self.crew.clone(), delivery, seat);
+            self.attempts.spawn_on(attempt, self.crew.sandbox.guests());
+        }
+    }
+
+    fn take_back(&mut self, handlers: &[Name]) {
+        for handler in handlers {
+            self.room.leave(handler);
+        }
+        while let Some(ended) = self.attempts.try_join_next() {
+            // An attempt catches the panics of guests and host functions itself; one of its own is a bug to be seen.
+            if let Err(error) = ended {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+
+    /// What is left, scheduled and parked, if nothing else is in the worker's queues.
+    async fn empty(&self, backend: &Backend) -> Result<Option<(u64, u64)>> {
+        let mut left = (0, 0);
+        for depth in backend.operations.depths(SOON).await? {
+            if !self.options.queues.iter().any(|(queue, _)| *queue == depth.queue) {
+                continue;
+            }
+            if depth.pending + depth.running + depth.soon > 0 {
+                return Ok(None);
+            }
+            left = (left.0 + depth.scheduled, left.1 + depth.parked);
+        }
+        Ok(Some(left))
+    }
+
+    /// Lets what runs finish, then gives back the rest.
+    async fn drain(&mut self, stops: &mut Stops<'_>) {
+        self.leases.wish_all(Wish::Finish);
+        let deadline = Instant::now() + self.options.drain_timeout;
+        while !self.room.is_idle() {
+            if stops.hurried || Instant::now() >= deadline {
+                self.leases.wish_all(Wish::GiveBack);
+            }
+            tokio::select! {
+                () = stops.next() => {}
+                Some(handlers) = self.freed.recv() => self.take_back(&handlers),
+                () = tokio::time::sleep_until(deadline), if Instant::now() < deadline => {}
+            }
+        }
+    }
+}
+
+/// What the worker tells the others of itself.
+fn report(crew: &Crew, options: &Options) -> impl Fn() -> WorkerReport + Send + 'static {
+    let (id, sandbox) = (crew.worker.clone(), crew.sandbox.clone());
+    let (queues, concurrency) =
+        (options.queues.iter().map(|(queue, _)| queue.clone()).collect::<Vec<_>>(), options.concurrency);
+    move || {
+        let handlers = sandbox.handlers();
+        let mut handlers: Vec<HandlerReport> = handlers
+            .values()
+            .map(|handler| HandlerReport {
+                name: handler.name.clone(),
+                digest: handler.digest.clone(),
+                queue: handler.manifest.queue.clone(),
+                max_retries: handler.manifest.max_retries,
+            })
+            .collect();
+        handlers.sort_by(|a, b| a.name.cmp(&b.name));
+        WorkerReport { id: id.clone(), queues: queues.clone(), concurrency, handlers, notes: Headers::new() }
+    }
+}
+
+/// Announces the worker at once and then each third of a lease.
+fn report_each(
+    backend: &Backend,
+    report: impl Fn() -> WorkerReport + Send + 'static,
+    lease: Duration,
+) -> tokio_util::task::AbortOnDropHandle<()> {
+    let operations = backend.operations.clone();
+    let every = lease / 3;
+    tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let report = report();
+            if let Err(error) = operations.announce(&report, every).await {
+                tracing::debug!("not announced: {error}");
+            }
+            tokio::time::sleep(every).await;
+        }
+    }))
+}
+
+/// A broker that can't be reached: said once, then tried again after growing pauses.
+#[derive(Default)]
+struct Trouble {
+    failures: u32,
+}
+
+impl Trouble {
+    fn pause(&mut self, error: &Error) -> Duration {
+        if self.failures == 0 {
+            tracing::warn!("{error}; trying again until it works");
+        }
+        let pause = PAUSES[0].saturating_mul(2u32.saturating_pow(self.failures.min(16))).min(PAUSES[1]);
+        self.failures += 1;
+        pause
+    }
+
+    fn over(&mut self) {
+        if self.failures > 0 {
+            tracing::info!("the broker answers again");
+            self.failures = 0;
+        }
+    }
 }

@@ -68,6 +68,7 @@ suite! { $
         a_task_moved_aside_wakes_a_waiting_reserve,
         a_lost_lease_wakes_a_waiting_reserve,
         a_dropped_reserve_loses_nothing,
+        a_recalled_reserve_answers_at_once,
     }
     leases {
         reserve_hides_a_task_from_others,

@@ -69,6 +69,7 @@ pub fn asking(queues: &[&str], handlers: &[&str], max: usize, lease: Duration) -
         format: 1,
         lease,
         wait: Duration::ZERO,
+        recall: Arc::default(),
     }
 }
 
@@ -150,7 +151,7 @@ pub fn ended(text: &str, queue: &str, state: State, times: (Timestamp, Timestamp
 
 /// An end that also keeps `record`.
 pub fn recorded(run: &Run, ending: Ending, record: Record) -> End {
-    End { effects: vec![Effect::Record(Box::new(record))], ..end(run, ending) }
+    End { effects: vec![Effect::Record(std::sync::Arc::new(record))], ..end(run, ending) }
 }
 
 /// The ids, in order.

@@ -29,7 +29,13 @@ pub fn open(clock: Arc<dyn Clock>, foreign_results: bool) -> Backend {
         changed: Notify::new(),
         signals: broadcast::Sender::new(SIGNALS),
     });
-    Backend { broker: memory.clone(), signals: memory.clone(), operations: memory.clone(), results: memory }
+    Backend {
+        broker: memory.clone(),
+        signals: memory.clone(),
+        operations: memory.clone(),
+        results: memory,
+        has_outbox: foreign_results,
+    }
 }
 
 /// A listener may lag behind by so many signals before it misses the oldest.

@@ -54,7 +54,13 @@ pub async fn open(options: &SqliteOptions, clock: Arc<dyn Clock>, foreign_result
     let opened =
         opened.await.map_err(|error| Error::unavailable(format!("{place}: opening it was cut off: {error}")))?;
     let sqlite = Arc::new(opened.map_err(|error| error::at(&place, &error))?);
-    Ok(Backend { broker: sqlite.clone(), signals: sqlite.clone(), operations: sqlite.clone(), results: sqlite })
+    Ok(Backend {
+        broker: sqlite.clone(),
+        signals: sqlite.clone(),
+        operations: sqlite.clone(),
+        results: sqlite,
+        has_outbox: foreign_results,
+    })
 }
 
 struct Sqlite {

@@ -2,11 +2,17 @@
 //! the nearest known one.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use super::Refusal;
+use super::engine::MAX_MEMORY;
+use super::handlers::refuse;
 use crate::task::{Backoff, Name};
 
 /// What a handler's author says about it; everything is optional.
@@ -28,7 +34,7 @@ pub struct Manifest {
     /// CPU time of one run.
     #[serde(default, with = "humantime_serde::option")]
     pub cpu: Option<Duration>,
-    /// All memories and tables of one run together.
+    /// All memories and tables of one run together: 64 KiB to 4 GiB.
     pub memory: Option<ByteSize>,
     /// What a trap does to the task.
     #[serde(default)]
@@ -60,7 +66,139 @@ pub struct Grants {
     pub config: BTreeMap<String, String>,
 }
 
+const KEYS: [&str; 10] =
+    ["queue", "concurrency", "max_retries", "backoff", "timeout", "cpu", "memory", "on_trap", "digest", "grants"];
+const GRANTS: [&str; 1] = ["config"];
+
+impl Manifest {
+    /// The manifest beside a `.wasm` file; all defaults where there is none.
+    pub(super) fn beside(wasm: &Path) -> Result<Manifest, Refusal> {
+        let file = wasm.with_extension("toml");
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Manifest::default()),
+            Err(error) => return Err(refuse(&file, format!("can't be read: {error}"))),
+        };
+        Manifest::parse(&file, &text)
+    }
+
+    fn parse(file: &Path, text: &str) -> Result<Manifest, Refusal> {
+        let table: toml::Table = toml::from_str(text).map_err(|error| unreadable(file, text, &error))?;
+        check_keys(file, "", &table, &KEYS)?;
+        if let Some(grants) = table.get("grants").and_then(toml::Value::as_table) {
+            check_keys(file, "grants.", grants, &GRANTS)?;
+        }
+        let manifest: Manifest = toml::from_str(text).map_err(|error| unreadable(file, text, &error))?;
+        match manifest.mistake() {
+            Some(mistake) => Err(refuse(file, mistake)),
+            None => Ok(manifest),
+        }
+    }
+
+    /// What no run could keep.
+    fn mistake(&self) -> Option<String> {
+        if self.concurrency == Some(0) {
+            return Some("concurrency = 0: expected at least 1".into());
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) || self.cpu.is_some_and(|cpu| cpu.is_zero()) {
+            return Some("a time limit of 0: expected a duration such as \"30s\"".into());
+        }
+        if let Some(memory) = self.memory.filter(|m| !(64 << 10..=MAX_MEMORY as u64).contains(&m.as_u64())) {
+            return Some(format!("memory = \"{memory}\": expected 64KiB to 4GiB"));
+        }
+        let hexadecimal = |digest: &str| {
+            digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        match self.digest.as_deref() {
+            Some(digest) if !digest.strip_prefix("sha256:").is_some_and(hexadecimal) => {
+                Some(format!("digest = \"{digest}\": expected sha256: and 64 hexadecimal digits in lower case"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn check_keys(file: &Path, above: &str, table: &toml::Table, known: &[&str]) -> Result<(), Refusal> {
+    let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else {
+        return Ok(());
+    };
+    let nearest =
+        known.iter().max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
+    let hint = match nearest.filter(|nearest| strsim::jaro_winkler(nearest, unknown) > 0.7) {
+        Some(nearest) => format!("did you mean `{above}{nearest}`?"),
+        None => format!("known keys: {}", known.join(", ")),
+    };
+    Err(Refusal { hint: Some(hint), ..refuse(file, format!("unknown key `{above}{}`", unknown.escape_debug())) })
+}
+
+fn unreadable(file: &Path, text: &str, error: &toml::de::Error) -> Refusal {
+    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    refuse(file, format!("{place}{}", error.message().replace('\n', " ")))
+}
+
 fn backoff<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Backoff>, D::Error> {
     let text = String::deserialize(from)?;
     text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Manifest, Refusal> {
+        Manifest::parse(Path::new("wasm/add.toml"), text)
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let manifest = parse(
+            r#"
+            queue = "reports"
+            concurrency = 8
+            max_retries = 5
+            backoff = "exponential:2s..10m"
+            timeout = "30s"
+            cpu = "5s"
+            memory = "128MiB"
+            on_trap = "discard"
+            digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+            [grants]
+            config = { region = "eu" }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(manifest.queue.unwrap().as_str(), "reports");
+        assert_eq!((manifest.concurrency, manifest.max_retries), (Some(8), Some(5)));
+        assert_eq!(manifest.backoff.unwrap().to_string(), "exponential:2s..10m");
+        assert_eq!((manifest.timeout, manifest.cpu), (Some(Duration::from_secs(30)), Some(Duration::from_secs(5))));
+        assert_eq!((manifest.memory.unwrap().as_u64(), manifest.on_trap), (128 << 20, OnTrap::Discard));
+        assert_eq!(manifest.grants.config["region"], "eu");
+        assert_eq!(parse("").unwrap(), Manifest::default());
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_the_nearest() {
+        let refusal = parse("max_retrys = 3").unwrap_err();
+        assert_eq!(refusal.to_string(), "wasm/add.toml: unknown key `max_retrys`");
+        assert_eq!(refusal.hint.as_deref(), Some("did you mean `max_retries`?"));
+        assert_eq!(parse("[grants]\nconfg = {}").unwrap_err().hint.as_deref(), Some("did you mean `grants.config`?"));
+    }
+
+    #[test]
+    fn wrong_values_name_the_line_or_the_rule() {
+        for (text, want) in [
+            ("queue = \"a\"\ntimeout = \"soon\"", "line 2: "),
+            ("queue = \"Not OK\"", "expected [a-z0-9]"),
+            ("concurrency = 0", "expected at least 1"),
+            ("cpu = \"0s\"", "a time limit of 0"),
+            ("memory = \"1KiB\"", "expected 64KiB to 4GiB"),
+            ("digest = \"md5:1\"", "expected sha256:"),
+            ("backoff = \"never\"", "expected exponential"),
+            ("= 1", "line 1: "),
+        ] {
+            let refusal = parse(text).unwrap_err().to_string();
+            assert!(refusal.contains(want) && !refusal.contains('\n'), "{text}: {refusal}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub async fn a_stale_end_changes_nothing(f: Fixture) {
     let before = f.tracked("a").await;
     for ending in every_ending(&old) {
         let follow_up = Effect::Push(task("a/f1"));
-        let record = Effect::Record(Box::new(record(&old, State::Done, DAY)));
+        let record = Effect::Record(std::sync::Arc::new(record(&old, State::Done, DAY)));
         let end = End { run: old.run.clone(), ending: ending.clone(), effects: vec![follow_up, record] };
         assert_eq!(f.settle(end).await, Settled::Stale, "{ending:?}");
         assert_eq!(f.tracked("a").await, before, "{ending:?}");
@@ -222,7 +222,7 @@ pub async fn a_dropped_settle_is_written_whole_or_not_at_all(f: Fixture) {
         let delivery = f.running(task(&format!("a{round}"))).await;
         let follow_up = format!("a{round}/f1");
         let (gone, effects) = {
-            let record = Effect::Record(Box::new(record(&delivery, State::Done, DAY)));
+            let record = Effect::Record(std::sync::Arc::new(record(&delivery, State::Done, DAY)));
             let effects = vec![record, Effect::Push(Message { queue: name("q2"), ..task(&follow_up) })];
             (delivery.run.id.as_str(), effects)
         };

@@ -185,3 +185,21 @@ pub async fn a_dropped_reserve_loses_nothing(f: Fixture) {
     }
     panic!("{} of 100 came", seen.len());
 }
+
+/// Recalled while it waits, or before it began to.
+pub async fn a_recalled_reserve_answers_at_once(f: Fixture) {
+    let request = waiting(&f);
+    let broker = f.backend.broker.clone();
+    let waits = broker.reserve(&request);
+    let recalls = async {
+        // Whether it waits by now or not makes no difference to what it answers.
+        f.nothing(&f.asking(1)).await;
+        request.recall.notify_one();
+    };
+    let start = tokio::time::Instant::now();
+    let (answer, ()) = tokio::join!(waits, recalls);
+    assert_eq!(answer.expect("reserve"), []);
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    f.push(vec![task("a")]).await;
+    assert_eq!(f.take_one().await.run.id, id("a"));
+}

@@ -209,7 +209,7 @@ pub async fn foreign_records_wait_in_the_outbox(f: Fixture) {
     let letters = broker.outbox(10).await.expect("outbox");
     let effects: Vec<_> = letters.iter().map(|letter| letter.effect.clone()).collect();
     let expected: Vec<_> =
-        records.iter().map(|record| tasq_host::broker::Effect::Record(Box::new(record.clone()))).collect();
+        records.iter().map(|record| tasq_host::broker::Effect::Record(std::sync::Arc::new(record.clone()))).collect();
     assert_eq!(effects, expected, "each once, oldest first, and none of the stale ends");
     assert!(matches!(f.standing("b").await, Some(Standing::Leaving(record)) if *record == records[1]));
     assert_eq!(f.record("b").await, None, "kept elsewhere");

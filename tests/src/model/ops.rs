@@ -77,6 +77,7 @@ fn request() -> impl Strategy<Value = Reserve> {
             format: 1,
             lease: Duration::from_millis(lease),
             wait: Duration::ZERO,
+            recall: std::sync::Arc::default(),
         }
     })
 }

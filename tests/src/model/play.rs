@@ -140,7 +140,7 @@ impl Play {
         if let Some(state) = state.filter(|_| finish.record) {
             let mut record = record(delivery, state, finish.span);
             record.finished_at = self.model.now;
-            effects.push(Effect::Record(Box::new(record)));
+            effects.push(Effect::Record(std::sync::Arc::new(record)));
         }
         End { run: delivery.run.clone(), ending, effects }
     }

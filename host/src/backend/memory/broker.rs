@@ -51,6 +51,7 @@ impl Broker for Memory {
             let until = deadline.map_or(start + nap, |deadline| deadline.min(start + nap));
             tokio::select! {
                 () = changed => {}
+                () = request.recall.notified() => return Ok(Vec::new()),
                 () = sleep_until(until) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! What an ended task leaves behind beside its record.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::layout::CHUNK;
 use crate::broker::Effect;
@@ -43,7 +44,7 @@ impl Tombstones {
 #[derive(Default)]
 pub(super) struct Outbox {
     foreign: bool,
-    letters: BTreeMap<u64, Box<Record>>,
+    letters: BTreeMap<u64, Arc<Record>>,
     by_id: HashMap<TaskId, u64>,
     last: u64,
 }
@@ -58,7 +59,7 @@ impl Outbox {
         self.foreign
     }
 
-    pub(super) fn post(&mut self, record: Box<Record>) {
+    pub(super) fn post(&mut self, record: Arc<Record>) {
         self.last += 1;
         self.by_id.insert(record.id.clone(), self.last);
         self.letters.insert(self.last, record);
@@ -69,7 +70,7 @@ impl Outbox {
     }
 
     pub(super) fn find(&self, id: &TaskId) -> Option<&Record> {
-        self.by_id.get(id).and_then(|number| self.letters.get(number)).map(Box::as_ref)
+        self.by_id.get(id).and_then(|number| self.letters.get(number)).map(Arc::as_ref)
     }
 
     pub(super) fn drop(&mut self, number: u64) {

@@ -1,5 +1,6 @@
 //! Looking and reporting.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -75,7 +76,7 @@ impl Layout {
 
     fn standing(&self, id: &TaskId, now: Timestamp) -> Option<Standing> {
         if let Some(record) = self.outbox.find(id) {
-            return Some(Standing::Leaving(Box::new(record.clone())));
+            return Some(Standing::Leaving(Arc::new(record.clone())));
         }
         match self.tasks.get(id)? {
             Slot { stand: Stand::Dead { until, .. }, .. } if *until <= now => None,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -15,7 +16,7 @@ use crate::task::{Name, State, TaskId, Timestamp};
 /// Records, and the orders in which they leave and are listed.
 #[derive(Default)]
 pub(super) struct Kept {
-    records: HashMap<TaskId, Box<Record>>,
+    records: HashMap<TaskId, Arc<Record>>,
     /// By the time when they are forgotten.
     fading: BTreeSet<(Timestamp, TaskId)>,
     /// By the time of their end, to keep their number bounded.
@@ -44,7 +45,7 @@ fn until(record: &Record) -> Timestamp {
 }
 
 impl Kept {
-    pub(super) fn record(&mut self, record: Box<Record>, now: Timestamp) {
+    pub(super) fn record(&mut self, record: Arc<Record>, now: Timestamp) {
         match self.records.get(&record.id) {
             Some(kept) if kept.run >= record.run && until(kept) > now => return,
             Some(_) => drop(self.remove(&record.id)),
@@ -69,7 +70,7 @@ impl Kept {
         }
     }
 
-    fn remove(&mut self, id: &TaskId) -> Option<Box<Record>> {
+    fn remove(&mut self, id: &TaskId) -> Option<Arc<Record>> {
         let record = self.records.remove(id)?;
         self.fading.remove(&(until(&record), id.clone()));
         self.enqueued.remove(&Cursor(record.enqueued_at, id.clone()));
@@ -80,7 +81,7 @@ impl Kept {
     }
 
     fn get(&self, id: &TaskId, now: Timestamp) -> Option<&Record> {
-        self.records.get(id).map(Box::as_ref).filter(|record| until(record) > now)
+        self.records.get(id).map(Arc::as_ref).filter(|record| until(record) > now)
     }
 
     fn list(&self, filter: &Filter, now: Timestamp) -> Vec<Record> {
@@ -115,7 +116,7 @@ impl Results for Memory {
         let mut layout = self.lock();
         layout.forget(now);
         for record in records {
-            layout.results.record(Box::new(record), now);
+            layout.results.record(Arc::new(record), now);
         }
         Ok(())
     }
@@ -131,7 +132,7 @@ impl Results for Memory {
 
     async fn delete(&self, ids: &[TaskId]) -> Result<u64> {
         let (now, mut layout) = (self.clock.now(), self.lock());
-        let there = |record: Box<Record>| until(&record) > now;
+        let there = |record: Arc<Record>| until(&record) > now;
         Ok(ids.iter().filter_map(|id| layout.results.remove(id)).map(there).filter(|&there| there).count() as u64)
     }
 }

@@ -1,5 +1,6 @@
 //! Producers and workers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,6 +56,7 @@ impl Broker for Sqlite {
             tokio::select! {
                 // The bell hangs as long as we do.
                 _ = rung.changed() => {}
+                () = request.recall.notified() => return Ok(Vec::new()),
                 () = sleep_until(until) => {}
             }
         }
@@ -82,7 +84,7 @@ impl Broker for Sqlite {
             let mut letters = db.prepare_cached("SELECT number, record FROM tasq_outbox ORDER BY number LIMIT ?1")?;
             collect(letters.query([limit(max)])?, |row| {
                 let number: i64 = row.get("number")?;
-                Ok(Letter { number: number.cast_unsigned(), effect: Effect::Record(Box::new(row.record()?)) })
+                Ok(Letter { number: number.cast_unsigned(), effect: Effect::Record(Arc::new(row.record()?)) })
             })
         })
         .await

@@ -1,6 +1,7 @@
 //! Looking and reporting.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -103,7 +104,7 @@ fn list(db: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Standing
 fn standing(db: &Connection, id: &TaskId, now: Timestamp) -> Result<Option<Standing>> {
     let mut leaving = db.prepare_cached("SELECT record FROM tasq_outbox WHERE id = ?1 ORDER BY number DESC LIMIT 1")?;
     if let Some(row) = leaving.query([id.as_str()])?.next()? {
-        return Ok(Some(Standing::Leaving(Box::new(row.record()?))));
+        return Ok(Some(Standing::Leaving(Arc::new(row.record()?))));
     }
     let mut here = db.prepare_cached(&format!("{TRACKED} WHERE id = ?1 AND NOT (state = 4 AND until <= ?2)"))?;
     let mut rows = here.query(params![id.as_str(), stored(now)])?;

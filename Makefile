@@ -1,0 +1,48 @@
+# What there is to make. Everything needs rustup with the toolchain of rust-toolchain.toml, and nothing else by hand.
+
+# The feature set of the whole workspace, so that demo and tests compile the dependencies once between them.
+HOST = cargo build --workspace --bin tasq-host
+# The crates that are compiled to WebAssembly.
+GUESTS = -p tasq-sdk $(foreach manifest,$(wildcard examples/*/Cargo.toml tests/guests/*/Cargo.toml),-p $(notdir $(patsubst %/,%,$(dir $(manifest)))))
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Add 5 and 4 in a sandbox: builds host and handler, enqueues, runs, prints the result
+	$(HOST)
+	scripts/demo
+
+.PHONY: test
+test: test-host ## All tests
+
+.PHONY: test-host
+test-host: tools ## Everything that cargo test runs: host, SDK, examples, laws, whole processes, guests
+	cargo test --workspace
+
+.PHONY: check
+check: check-format check-host check-guests check-docs ## What has to be clean before a commit: format, lints, docs
+
+.PHONY: check-format
+check-format:
+	cargo fmt --all --check
+
+.PHONY: check-host
+check-host:
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: check-guests
+check-guests:
+	cargo +$$(scripts/wasm-toolchain) clippy --target wasm32-wasip2 $(GUESTS) -- -D warnings
+
+.PHONY: check-docs
+# The SDK's docs are for its users; the host's are for who works on it, so they may speak of what is private.
+check-docs:
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps -p tasq-sdk
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --no-deps --workspace --exclude tasq-sdk --document-private-items
+
+.PHONY: tools
+tools: ## What tests need beside rustup: the wasm targets and cargo-component, into ${TASQ_CACHE:-~/.cache/tasq}
+	@scripts/wasm-toolchain >/dev/null
+	@scripts/cargo-component >/dev/null

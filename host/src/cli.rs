@@ -1,0 +1,111 @@
+//! The command line: the tree of commands, one dispatch, and how an error becomes an exit code. A file per verb holds
+//! its `Args` and its `run(args, config)`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Environment, Flags};
+use error::{Code, Error};
+
+mod connect;
+mod enqueue;
+mod error;
+mod handler;
+mod input;
+mod logging;
+mod output;
+mod run;
+mod sandbox;
+mod task;
+mod view;
+
+/// A task queue whose handlers are WebAssembly components.
+///
+/// A producer puts a task (a handler's name, a payload, options) on a queue; a worker takes it, runs the handler in a
+/// fresh sandbox, keeps its result, and retries or buries it as its options say.
+#[derive(Debug, Parser)]
+#[command(name = "tasq-host", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  tasq-host run --handlers ./wasm
+  tasq-host enqueue add '{\"arg1\":5,\"arg2\":4}' --wait
+
+Exit codes:
+  0    done
+  1    it failed: a task ended dead or cancelled, a handler was refused
+  2    wrong usage or configuration
+  3    the broker can't be reached
+  4    not found
+  5    waited long enough
+  130  interrupted")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Enqueue(enqueue::Args),
+    #[command(subcommand)]
+    Task(task::Command),
+    #[command(subcommand)]
+    Handler(handler::Command),
+}
+
+/// Parses the process's arguments, does what they say, and tells how it went.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Nowhere is left to say that help or a usage error can't be written.
+            let _ = answer.print();
+            return if answer.use_stderr() { Code::Usage } else { Code::Done }.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Error::new(Code::Failed, format!("threads can't be started: {error}")).report(),
+    };
+    let result = runtime.block_on(execute(cli));
+    // Whatever still reads or computes, such as a read from a terminal, must not hold up the end.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Code::Done.into(),
+        Err(error) => error.report(),
+    }
+}
+
+async fn execute(cli: Cli) -> Result<(), Error> {
+    let config = Config::resolve(cli.flags, Environment::read())?;
+    connect::refuse_memory(&config)?;
+    match cli.command {
+        Command::Run(args) => run::run(args, config).await,
+        Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
+        Command::Task(command) => interruptible(task::run(command, config)).await,
+        Command::Handler(command) => interruptible(handler::run(command, config)).await,
+    }
+}
+
+/// Ends `command` at Ctrl-C. It has a thread of its own, so that one that reads or compiles can be interrupted as well.
+async fn interruptible(command: impl Future<Output = Result<(), Error>> + Send + 'static) -> Result<(), Error> {
+    let mut command = tokio::spawn(command);
+    let ended = tokio::select! {
+        ended = &mut command => ended,
+        Ok(()) = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
+    };
+    ended.unwrap_or_else(|panic| Err(Error::new(Code::Failed, format!("a bug in tasq-host: {panic}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,193 @@
+//! `tasq-host enqueue`: one task onto its queue.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use tasq_host::NewTask;
+use tasq_host::broker::Due;
+use tasq_host::client::Unserved;
+use tasq_host::task::{Backoff, Name, Priority, TaskId, TaskOptions, Timestamp};
+
+use super::error::Error;
+use super::{connect, input, output, task, view};
+use crate::config::Config;
+
+/// Enqueue a task
+///
+/// Prints the task's id, or with --wait its result. The task waits in the broker, durably, until a worker that has its
+/// handler runs it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tasq-host enqueue add '{\"arg1\":5,\"arg2\":4}' --wait
+  tasq-host enqueue resize @photo.jpg --content-type image/jpeg --timeout 2m
+  date | tasq-host enqueue report - --in 10m --id report-today
+  tasq-host enqueue add -- -5            -- ends the options, for a payload that begins with -
+  tasq-host enqueue mail '\\@all'         \\@ for a payload that begins with @")]
+pub(crate) struct Args {
+    /// The handler that runs it
+    handler: Name,
+    /// Its input, at most 4 MiB: a text, @FILE for a file's bytes, - for stdin's [default: nothing]
+    #[arg(value_name = "PAYLOAD | @FILE | -")]
+    payload: Option<OsString>,
+    /// A header that the handler can read; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = input::header)]
+    headers: Vec<(String, String)>,
+    /// MIME type of the payload
+    #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
+    content_type: String,
+    /// Wait for the task's end, without a time for as long as it takes, and print its result
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = input::span)]
+    wait: Option<Option<Duration>>,
+    /// Print a JSON object: {"id":…,"created":true|false}, with --wait that of `task show`
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Where and when it waits.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Place and time")]
+struct Place {
+    /// The queue it waits in [default: the handler's, as workers announce it, else default]
+    #[arg(long)]
+    queue: Option<Name>,
+    /// An id of your own: it can't be enqueued twice until a day after its end [default: a new UUIDv7]
+    #[arg(long)]
+    id: Option<TaskId>,
+    /// Its share of the queue: where all three wait, they are taken 6 : 3 : 1
+    #[arg(long, value_parser = input::priority(), default_value = "normal")]
+    priority: Priority,
+    /// Run it after this time
+    #[arg(long = "in", value_name = "TIME", value_parser = input::span, conflicts_with = "at")]
+    after: Option<Duration>,
+    /// Run it at this moment, such as 2026-11-24T06:44:20Z
+    #[arg(long, value_name = "RFC3339", value_parser = input::moment)]
+    at: Option<Timestamp>,
+    /// Dead unless started within this time after it was due [default: never]
+    #[arg(long, value_name = "TIME", value_parser = input::span)]
+    expires: Option<Duration>,
+}
+
+/// What its runs may cost, and what becomes of them.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits and retries")]
+struct Limits {
+    /// Wall time of one run [default: the handler's, else 30s]
+    #[arg(long, value_name = "TIME", value_parser = input::positive_span)]
+    timeout: Option<Duration>,
+    /// CPU time of one run [default: the handler's, else 5s]
+    #[arg(long, value_name = "TIME", value_parser = input::positive_span)]
+    cpu: Option<Duration>,
+    /// Runs after the first failed one [default: the handler's, else 25]
+    #[arg(long, value_name = "N")]
+    max_retries: Option<u32>,
+    /// Delays between them: exponential:1s..1h, linear:10s or fixed:5s [default: the handler's, else exponential:1s..1h]
+    #[arg(long, value_parser = input::backoff)]
+    backoff: Option<Backoff>,
+    /// How long the result is kept, 0s for not at all [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = input::span)]
+    retention: Option<Duration>,
+}
+
+/// Enqueues, says what is odd about it, and waits if that is asked.
+pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
+    let (wait, json) = (args.wait, args.json);
+    let new = new_task(args)?;
+    let client = connect::client(&config).await?;
+    let enqueued = connect::within(&config, client.enqueue(new)).await?;
+    if let Some(unserved) = &enqueued.unserved {
+        output::warn(&unserved_text(unserved));
+    }
+    if !enqueued.created {
+        output::warn(&format!("task {} was there before: nothing was enqueued", enqueued.id));
+    }
+    match wait {
+        Some(limit) => task::wait::until_ended(&client, &enqueued.id, limit, json).await,
+        None if json => Ok(output::json(&view::EnqueuedView { id: &enqueued.id, created: enqueued.created })?),
+        None => Ok(output::line(enqueued.id.as_str())?),
+    }
+}
+
+fn new_task(args: Args) -> Result<NewTask, Error> {
+    let Args { handler, payload, place, limits, headers, content_type, .. } = args;
+    let Limits { timeout, cpu, max_retries, backoff, retention } = limits;
+    let due = match (place.after, place.at) {
+        (Some(after), _) => Due::After(after),
+        (None, Some(at)) => Due::At(at),
+        (None, None) => Due::Now,
+    };
+    let new = NewTask {
+        handler,
+        payload: input::payload(payload.as_deref())?,
+        queue: place.queue,
+        id: place.id,
+        due,
+        priority: place.priority,
+        content_type,
+        headers: headers.into_iter().collect(),
+        options: TaskOptions { max_retries, backoff, timeout, cpu, expires: place.expires, retention },
+    };
+    // Before a broker is opened, and so created.
+    new.check()?;
+    Ok(new)
+}
+
+fn unserved_text(unserved: &Unserved) -> String {
+    let handler = &unserved.handler;
+    match (&unserved.nearest, unserved.workers) {
+        (Some(nearest), _) => {
+            format!(
+                "no worker has the handler \"{handler}\", the task waits for one that does; did you mean \"{nearest}\"?"
+            )
+        }
+        (None, 0) => format!("no worker is running, the task waits for one that has the handler \"{handler}\""),
+        (None, _) => format!("no worker has the handler \"{handler}\", the task waits for one that does"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Args, clap::Error> {
+        Typed::try_parse_from([&["enqueue", "add"], arguments].concat()).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn options_become_the_task_that_was_meant() {
+        let typed =
+            "x --in 10s --priority low --max-retries 3 --timeout 2m --retention 0s --header a=b --queue q --id i";
+        let new = new_task(parse(&typed.split(' ').collect::<Vec<_>>()).unwrap()).unwrap();
+        assert_eq!((new.due, new.priority), (Due::After(Duration::from_secs(10)), Priority::Low));
+        assert_eq!(new.options.max_retries, Some(3));
+        assert_eq!(new.options.timeout, Some(Duration::from_secs(120)));
+        assert_eq!(new.options.retention, Some(Duration::ZERO));
+        assert_eq!(new.options.cpu, None);
+        assert_eq!(new.headers["a"], "b");
+        assert_eq!((new.queue.unwrap().as_str(), new.id.unwrap().as_str()), ("q", "i"));
+    }
+
+    #[test]
+    fn a_double_dash_ends_the_options_and_wait_takes_its_time_only_after_an_equals_sign() {
+        let args = parse(&["--wait", "--", "--json"]).unwrap();
+        assert_eq!((args.wait, args.json), (Some(None), false));
+        assert_eq!(args.payload.unwrap(), "--json");
+        let args = parse(&["--wait", "30s"]).unwrap();
+        assert_eq!((args.wait, args.payload.unwrap()), (Some(None), "30s".into()));
+        assert_eq!(parse(&["--wait=30s"]).unwrap().wait, Some(Some(Duration::from_secs(30))));
+        assert_eq!(parse(&[]).unwrap().wait, None);
+        assert!(parse(&["-5"]).is_err() && parse(&["-"]).is_ok());
+        assert!(parse(&["--in", "1s", "--at", "2026-11-24T06:44:20Z"]).is_err());
+    }
+}

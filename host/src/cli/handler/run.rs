@@ -1,0 +1,133 @@
+//! `tasq-host handler run`: one call here and now, under the limits that a worker would set.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tracing::Level;
+
+use super::super::error::{Code, Error};
+use super::super::logging::{self, Levels, LogFormat};
+use super::super::sandbox::SandboxArgs;
+use super::super::{input, output, view};
+use crate::config::Config;
+use tasq_host::clock::{Clock, System};
+use tasq_host::sandbox::{Call, Handler, Stop};
+use tasq_host::task::{Failure, Outcome, Priority, Receipt, Task, TaskId, TaskOptions, Verdict};
+
+/// Call a handler once, here and now, and show what it cost
+///
+/// Its result goes to stdout; its logs, the end of its stderr and the receipt go to stderr. No broker takes part, and
+/// nothing is retried: the first failure exits with 1.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tasq-host handler run wasm/add.wasm '{\"arg1\":5,\"arg2\":4}'")]
+pub(crate) struct Args {
+    /// The .wasm file; a manifest of the same name beside it sets the limits
+    file: PathBuf,
+    /// The handler's input: a text, @FILE for a file's bytes, - for stdin's [default: nothing]
+    #[arg(value_name = "PAYLOAD | @FILE | -")]
+    payload: Option<OsString>,
+    /// Wall time [default: the manifest's, else 30s]
+    #[arg(long, value_name = "TIME", value_parser = input::positive_span)]
+    timeout: Option<Duration>,
+    /// CPU time [default: the manifest's, else 5s]
+    #[arg(long, value_name = "TIME", value_parser = input::positive_span)]
+    cpu: Option<Duration>,
+    /// A header that the handler can read; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = input::header)]
+    headers: Vec<(String, String)>,
+    /// MIME type of the payload
+    #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
+    content_type: String,
+    /// Print one JSON object with result, error and receipt
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
+}
+
+#[derive(Serialize)]
+struct RunView<'a> {
+    #[serde(flatten)]
+    result: Option<view::ResultBytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a Failure>,
+    receipt: &'a Receipt,
+}
+
+/// Calls one handler.
+pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
+    super::expect_file(&args.file)?;
+    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE });
+    let json = args.json;
+    let sandbox = Arc::new(args.sandbox.open(&config, 1)?);
+    let handler = sandbox.load_file(&args.file)?;
+    let call = call(args, &handler)?;
+    let guest = sandbox.clone();
+    let called = sandbox.guests().spawn(async move { guest.run(&handler, call, Stop::new()).await });
+    let (outcome, receipt) =
+        called.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))?;
+    show(&outcome, &receipt, json)?;
+    failed(outcome)
+}
+
+fn call(args: Args, handler: &Handler) -> Result<Call, Error> {
+    let queue = handler.manifest.queue.clone();
+    let task = Task {
+        id: TaskId::generate(),
+        handler: handler.name.clone(),
+        queue: queue.unwrap_or_else(|| "default".parse().expect("\"default\" keeps the rule for names")),
+        priority: Priority::default(),
+        payload: input::payload(args.payload.as_deref())?,
+        content_type: args.content_type,
+        headers: args.headers.into_iter().collect(),
+        upstream: Vec::new(),
+        options: TaskOptions { timeout: args.timeout, cpu: args.cpu, ..TaskOptions::default() },
+    };
+    let now = System.now();
+    Ok(Call { task, run: 1, attempt: 1, max_retries: 0, enqueued_at: now, due_at: now, started_at: now })
+}
+
+fn show(outcome: &Outcome, receipt: &Receipt, json: bool) -> Result<(), Error> {
+    let (result, error) = match outcome {
+        Outcome::Done(result) => (Some(result), None),
+        Outcome::Failed(failure, _) => (None, Some(failure)),
+        Outcome::Park | Outcome::Release(_) | Outcome::Gone => (None, None),
+    };
+    if json {
+        output::json(&RunView { result: result.map(view::ResultBytes::of), error, receipt })?;
+        return Ok(());
+    }
+    if !receipt.stderr.is_empty() {
+        output::note(output::lines(&receipt.stderr).trim_end_matches('\n'));
+    }
+    receipt.frames.iter().for_each(|frame| output::note(&format!("frame: {}", output::one_line(frame))));
+    output::note(&format!("receipt: {}", view::cost(receipt)));
+    Ok(output::bytes(result.map(|result| &result[..]).unwrap_or_default())?)
+}
+
+fn failed(outcome: Outcome) -> Result<(), Error> {
+    let why = match outcome {
+        Outcome::Done(_) => return Ok(()),
+        Outcome::Failed(failure, verdict) => format!("{}; {}", view::failure_text(&failure), fate(verdict)),
+        Outcome::Release(_) => "the host has no room for it".into(),
+        Outcome::Park | Outcome::Gone => "it was not run".into(),
+    };
+    Err(Error::new(Code::Failed, why))
+}
+
+fn fate(verdict: Verdict) -> String {
+    let after = |after: Option<Duration>| match after {
+        Some(after) => format!(" after {}", humantime::format_duration(after)),
+        None => String::new(),
+    };
+    match verdict {
+        Verdict::Retry(time) => format!("a worker would retry it{}", after(time)),
+        Verdict::Discard => "a worker would discard it".into(),
+        Verdict::Snooze(time) => format!("a worker would snooze it{}", after(time)),
+    }
+}

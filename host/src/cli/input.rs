@@ -1,0 +1,182 @@
+//! What is typed: times, headers, payloads.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use tasq_host::sandbox::PAYLOAD;
+use tasq_host::task::{Backoff, Priority, State, Timestamp, check_header};
+
+use super::error::Error;
+
+/// No time that someone types is longer: a hundred years. Sums of times stay far from what a server's integers hold.
+const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
+
+/// For who meant no file.
+const ESCAPE: &str = "a payload that begins with @ itself is written \\@";
+
+/// A time such as `30s`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).ok();
+    span.filter(|&span| span <= LONGEST).ok_or_else(|| "expected a time such as 30s, 10m or 1h, at most 36500d".into())
+}
+
+/// A time that is not zero.
+pub(crate) fn positive_span(text: &str) -> Result<Duration, String> {
+    span(text).and_then(|span| at_least(span, Duration::from_millis(1)))
+}
+
+/// A lease: shorter ones would run out between two extensions.
+pub(crate) fn lease(text: &str) -> Result<Duration, String> {
+    span(text).and_then(|span| at_least(span, Duration::from_secs(1)))
+}
+
+fn at_least(span: Duration, least: Duration) -> Result<Duration, String> {
+    if span >= least { Ok(span) } else { Err(format!("expected at least {}", humantime::format_duration(least))) }
+}
+
+/// `exponential:1s..1h`, `linear:10s` or `fixed:5s`.
+pub(crate) fn backoff(text: &str) -> Result<Backoff, String> {
+    let backoff: Backoff = text.parse().map_err(|bad: tasq_host::task::InvalidBackoff| bad.to_string())?;
+    let longest = match backoff {
+        Backoff::Exponential { most, .. } => most,
+        Backoff::Linear { step } => step,
+        Backoff::Fixed { delay } => delay,
+    };
+    if longest <= LONGEST { Ok(backoff) } else { Err("expected delays of at most 36500d".into()) }
+}
+
+/// A moment such as `2026-11-24T06:44:20Z`. One before 1970 is as past as any.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    let moment = chrono::DateTime::parse_from_rfc3339(text)
+        .map_err(|_| "expected a date and time with its zone, such as 2026-11-24T06:44:20Z".to_string())?;
+    Ok(Timestamp(u64::try_from(moment.timestamp_millis()).unwrap_or(0)))
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    check_header(name).map_err(|bad| bad.to_string())?;
+    Ok((name.into(), value.into()))
+}
+
+/// `high`, `normal` or `low`.
+pub(crate) fn priority() -> impl TypedValueParser<Value = Priority> {
+    PossibleValuesParser::new(["high", "normal", "low"]).map(|text| match text.as_str() {
+        "high" => Priority::High,
+        "low" => Priority::Low,
+        _ => Priority::Normal,
+    })
+}
+
+/// One of a task's states.
+pub(crate) fn state() -> impl TypedValueParser<Value = State> {
+    PossibleValuesParser::new(State::ALL.map(State::as_str))
+        .map(|text| State::ALL.into_iter().find(|state| state.as_str() == text).unwrap_or(State::Pending))
+}
+
+/// The bytes that `[PAYLOAD | @FILE | -]` stands for: none without it, `\@` for a text that begins with `@`.
+pub(crate) fn payload(typed: Option<&OsStr>) -> Result<Bytes, Error> {
+    match typed.map(OsStrExt::as_bytes) {
+        None => Ok(Bytes::new()),
+        Some(b"-") => read("stdin", std::io::stdin().lock()),
+        Some(b"@") => Err(Error::usage("payload @: expected a file's path after it, found nothing").hint(ESCAPE)),
+        Some([b'@', file @ ..]) => {
+            let path = Path::new(OsStr::from_bytes(file));
+            read(&path.display().to_string(), open(path)?)
+        }
+        Some([b'\\', text @ ..]) if text.starts_with(b"@") => Ok(Bytes::copy_from_slice(text)),
+        Some(text) => Ok(Bytes::copy_from_slice(text)),
+    }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(Error::usage(format!("payload file {shown}: expected a file, found a folder")));
+    }
+    File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::usage(format!("payload file {shown}: expected a file, found nothing")).hint(ESCAPE)
+        }
+        _ => Error::usage(format!("payload file {shown}: can't be read: {error}")),
+    })
+}
+
+/// Reads no more than a payload may have, so that an endless file can't fill the memory.
+fn read(name: &str, from: impl Read) -> Result<Bytes, Error> {
+    let mut payload = Vec::new();
+    let read = from.take(PAYLOAD as u64 + 1).read_to_end(&mut payload);
+    read.map_err(|error| Error::usage(format!("payload from {name}: can't be read: {error}")))?;
+    if payload.len() > PAYLOAD {
+        let limit = PAYLOAD >> 20;
+        return Err(Error::usage(format!(
+            "payload from {name}: expected at most {PAYLOAD} bytes ({limit} MiB), found more"
+        )));
+    }
+    Ok(payload.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(text: &str) -> Result<Bytes, Error> {
+        payload(Some(OsStr::new(text)))
+    }
+
+    #[test]
+    fn payloads_come_as_text_or_from_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p");
+        std::fs::write(&file, b"\0\xff\n").unwrap();
+        assert_eq!(payload(None).unwrap(), "");
+        assert_eq!(typed("").unwrap(), "");
+        assert_eq!(typed("{\"a\":1}").unwrap(), "{\"a\":1}");
+        assert_eq!(typed("\\@x").unwrap(), "@x");
+        assert_eq!(typed("\\x").unwrap(), "\\x");
+        assert_eq!(payload(Some(OsStr::from_bytes(b"\xff"))).unwrap(), &b"\xff"[..]);
+        assert_eq!(typed(&format!("@{}", file.display())).unwrap(), &b"\0\xff\n"[..]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |text: &str| typed(text).unwrap_err().to_string();
+        assert!(message("@missing").contains("missing: expected a file, found nothing"));
+        assert!(message("@").contains("expected a file's path"));
+        assert!(message(&format!("@{}", folder.path().display())).contains("found a folder"));
+    }
+
+    #[test]
+    fn an_endless_payload_is_refused() {
+        assert!(typed("@/dev/zero").unwrap_err().to_string().contains("4194304 bytes (4 MiB), found more"));
+    }
+
+    #[test]
+    fn times_have_bounds() {
+        assert_eq!(span("1h30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(span("0s").unwrap(), Duration::ZERO);
+        for bad in ["", "x", "-1s", "30", "99999999999h", "99999999999999999999s", "1.s"] {
+            assert!(span(bad).is_err(), "{bad}");
+        }
+        assert!(positive_span("0s").is_err() && positive_span("1ms").is_ok());
+        assert!(lease("999ms").is_err() && lease("1s").is_ok());
+        assert!(backoff("fixed:99999999999h").is_err() && backoff("exponential:1s..99999999999h").is_err());
+        assert_eq!(moment("1969-12-31T23:59:59Z").unwrap(), Timestamp(0));
+        assert_eq!(moment("1970-01-01T01:00:01+01:00").unwrap(), Timestamp(1000));
+        assert!(moment("2026-11-24").is_err() && moment("tomorrow").is_err());
+    }
+
+    #[test]
+    fn headers_keep_their_rule() {
+        assert_eq!(header("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert_eq!(header("a=").unwrap(), ("a".into(), String::new()));
+        assert!(header("a").is_err() && header("A=b").is_err() && header("tasq-depth=0").is_err());
+    }
+}

@@ -1,0 +1,335 @@
+//! What producers do: enqueue tasks, wait for them, look at them. The command line is built on it, and Rust programs use
+//! it as it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::backend::{self, Backend, url::Url};
+use crate::broker::{Cursor, Due, Filter, Message, Standing, Tracked, WorkerReport};
+use crate::codec::{self, Unreadable};
+use crate::error::{Error, Result};
+use crate::results::{REMEMBER, RETENTION, Record};
+use crate::sandbox::PAYLOAD;
+use crate::task::{Headers, Name, Priority, State, Task, TaskId, TaskOptions, check_header};
+
+mod wait;
+
+pub use wait::Waited;
+
+/// A producer's side of a backend. Clones share it.
+#[derive(Clone)]
+pub struct Client {
+    backend: Backend,
+}
+
+/// A task as its producer describes it; what is left out is decided later, by the handler's manifest or the defaults.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// Which handler runs it.
+    pub handler: Name,
+    /// The handler's input, at most [`PAYLOAD`] bytes.
+    pub payload: Bytes,
+    /// Where it waits: by default where its handler's manifest says, as live workers announce it, else `default`.
+    pub queue: Option<Name>,
+    /// By default a new UUIDv7. A chosen id can't be enqueued twice while it is remembered: until its task has ended,
+    /// and for its retention or a day after that, whichever is longer.
+    pub id: Option<TaskId>,
+    /// When it may run.
+    pub due: Due,
+    /// Its share of the queue.
+    pub priority: Priority,
+    /// MIME type of the payload, "" for none given.
+    pub content_type: String,
+    /// What the handler can read beside the payload.
+    pub headers: Headers,
+    /// Limits, retries and retention.
+    pub options: TaskOptions,
+}
+
+impl NewTask {
+    /// Due at once, everything else undecided.
+    pub fn new(handler: Name, payload: impl Into<Bytes>) -> NewTask {
+        NewTask {
+            handler,
+            payload: payload.into(),
+            queue: None,
+            id: None,
+            due: Due::Now,
+            priority: Priority::default(),
+            content_type: String::new(),
+            headers: Headers::new(),
+            options: TaskOptions::default(),
+        }
+    }
+
+    /// Refuses what no broker should see: a payload that is too large, a reserved id, a header's name against the rule.
+    /// [`Client::enqueue`] begins with it.
+    pub fn check(&self) -> Result<()> {
+        let length = self.payload.len();
+        if length > PAYLOAD {
+            let limit = PAYLOAD >> 20;
+            return Err(Error::rejected(format!(
+                "payload of {length} bytes: expected at most {PAYLOAD} ({limit} MiB)"
+            )));
+        }
+        if let Some(id) = self.id.as_ref().filter(|id| id.as_str().starts_with("cron:")) {
+            return Err(Error::rejected(format!(
+                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
+            )));
+        }
+        for name in self.headers.keys() {
+            check_header(name).map_err(|bad| Error::rejected(bad.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The answer to an enqueued task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The task that holds the id.
+    pub id: TaskId,
+    /// False where it was there before, or is remembered: nothing was enqueued.
+    pub created: bool,
+    /// Where it was meant to wait.
+    pub queue: Name,
+    /// Set where no live worker has the handler: the task waits until one does.
+    pub unserved: Option<Unserved>,
+}
+
+/// No live worker has a handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// The handler that was asked for.
+    pub handler: Name,
+    /// The handler with the most similar name, where one is similar.
+    pub nearest: Option<Name>,
+    /// How many workers live.
+    pub workers: usize,
+}
+
+/// Everything that is known of a task.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// What the broker holds: an unfinished task, or a dead letter whose record is not (or no longer) kept.
+    Held(Box<Tracked>),
+    /// What became of it, and for a dead letter what the broker still holds.
+    Ended(Arc<Record>, Option<Box<Tracked>>),
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Newest first.
+    pub tasks: Vec<Known>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<Cursor>,
+}
+
+impl Client {
+    /// Opens the broker, and the results where they live elsewhere.
+    pub async fn open(broker: &Url, results: Option<&Url>) -> Result<Client> {
+        Ok(Client::new(backend::open(broker, results).await?))
+    }
+
+    /// A client of a backend that is open already.
+    pub fn new(backend: Backend) -> Client {
+        Client { backend }
+    }
+
+    /// Enqueues one task; what is answered is durable. An error of kind `Rejected` names what the task got wrong.
+    /// Dropping the future leaves open whether the task was enqueued: a chosen id makes it safe to try again.
+    pub async fn enqueue(&self, new: NewTask) -> Result<Enqueued> {
+        new.check()?;
+        let workers = self.backend.operations.workers().await?;
+        let unserved = unserved(&new.handler, &workers);
+        let queue = new.queue.clone().or_else(|| announced_queue(&new.handler, &workers)).unwrap_or_else(default_queue);
+        let pushed = self.backend.broker.push(vec![message(new, queue.clone())]).await?.pop();
+        let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
+        Ok(Enqueued { id: pushed.id, created: pushed.created, queue, unserved })
+    }
+
+    /// Everything that is known of a task; none for one that was never enqueued, or is forgotten.
+    pub async fn show(&self, id: &TaskId) -> Result<Option<Known>> {
+        let ids = std::slice::from_ref(id);
+        // The broker first: a task that leaves it between the two calls is found in the results.
+        let held = match self.backend.operations.get(ids).await?.pop().flatten() {
+            Some(Standing::Leaving(record)) => return Ok(Some(Known::Ended(record, None))),
+            Some(Standing::Here(tracked)) if !tracked.state.is_final() => return Ok(Some(Known::Held(tracked))),
+            Some(Standing::Here(dead)) => Some(dead),
+            None => None,
+        };
+        Ok(match self.backend.results.get(ids).await?.pop().flatten() {
+            Some(record) => Some(Known::Ended(Arc::new(record), held)),
+            None => held.map(Known::Held),
+        })
+    }
+
+    /// Unfinished and ended tasks, newest first. A task that ends meanwhile is listed once, as ended.
+    pub async fn list(&self, filter: &Filter) -> Result<Page> {
+        // One more than asked for tells whether there is a next page.
+        let more = Filter { limit: filter.limit.saturating_add(1), ..filter.clone() };
+        let standings = self.backend.operations.list(&more).await?;
+        let records = self.backend.results.list(&more).await?;
+        let mut found: BTreeMap<Cursor, Known> = BTreeMap::new();
+        for standing in standings {
+            let known = match standing {
+                Standing::Here(tracked) => Known::Held(tracked),
+                Standing::Leaving(record) => Known::Ended(record, None),
+            };
+            found.insert(known.place(), known);
+        }
+        for record in records {
+            let place = Cursor(record.enqueued_at, record.id.clone());
+            let held = match found.remove(&place) {
+                Some(Known::Held(held)) => Some(held),
+                _ => None,
+            };
+            found.insert(place, Known::Ended(Arc::new(record), held));
+        }
+        let mut tasks: Vec<Known> = found.into_values().rev().collect();
+        let cut = tasks.len() > filter.limit;
+        tasks.truncate(filter.limit);
+        let next = tasks.last().filter(|_| cut).map(Known::place);
+        Ok(Page { tasks, next })
+    }
+}
+
+impl Known {
+    /// Where it stands, as users see it.
+    pub fn state(&self) -> State {
+        match self {
+            Known::Held(tracked) => tracked.state,
+            Known::Ended(record, _) => record.state,
+        }
+    }
+
+    /// The task as it was enqueued, where the broker still has its envelope.
+    pub fn task(&self) -> Option<std::result::Result<Task, Unreadable>> {
+        match self {
+            Known::Held(tracked) | Known::Ended(_, Some(tracked)) => Some(codec::decode(&tracked.envelope)),
+            Known::Ended(_, None) => None,
+        }
+    }
+
+    /// Its place in a list.
+    fn place(&self) -> Cursor {
+        match self {
+            Known::Held(tracked) => Cursor(tracked.enqueued_at, tracked.id.clone()),
+            Known::Ended(record, _) => Cursor(record.enqueued_at, record.id.clone()),
+        }
+    }
+}
+
+fn default_queue() -> Name {
+    "default".parse().expect("\"default\" keeps the rule for names")
+}
+
+fn message(new: NewTask, queue: Name) -> Message {
+    let remember = new.id.is_some().then(|| new.options.retention.unwrap_or(RETENTION).max(REMEMBER));
+    let id = new.id.unwrap_or_else(TaskId::generate);
+    let NewTask { handler, payload, due, priority, content_type, headers, options, .. } = new;
+    let upstream = Vec::new();
+    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options };
+    let envelope = codec::encode(&task);
+    let Task { id, handler, queue, priority, .. } = task;
+    Message { id, queue, handler, priority, due, remember, format: codec::FORMAT, envelope }
+}
+
+fn announced_queue(handler: &Name, workers: &[WorkerReport]) -> Option<Name> {
+    let mut reports = workers.iter().flat_map(|worker| &worker.handlers);
+    reports.find_map(|report| report.queue.clone().filter(|_| report.name == *handler))
+}
+
+fn unserved(handler: &Name, workers: &[WorkerReport]) -> Option<Unserved> {
+    let names = || workers.iter().flat_map(|worker| &worker.handlers).map(|report| &report.name);
+    if names().any(|name| name == handler) {
+        return None;
+    }
+    let similarity = |name: &Name| strsim::jaro_winkler(name.as_str(), handler.as_str());
+    let nearest = names().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    // Below this, what is nearest is merely another handler.
+    let nearest = nearest.filter(|name| similarity(name) > 0.75).cloned();
+    Some(Unserved { handler: handler.clone(), nearest, workers: workers.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::HandlerReport;
+    use crate::error::ErrorKind;
+    use std::time::Duration;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn worker(handlers: &[(&str, Option<&str>)]) -> WorkerReport {
+        let handlers = handlers.iter().map(|(handler, queue)| HandlerReport {
+            name: name(handler),
+            digest: String::new(),
+            queue: queue.map(name),
+            max_retries: None,
+        });
+        WorkerReport {
+            id: "w-1".parse().unwrap(),
+            queues: vec![],
+            concurrency: 1,
+            handlers: handlers.collect(),
+            notes: Headers::new(),
+        }
+    }
+
+    #[test]
+    fn the_queue_that_workers_announce_is_taken() {
+        let workers = [worker(&[("add", None)]), worker(&[("mail", Some("slow")), ("add", Some("sums"))])];
+        assert_eq!(announced_queue(&name("add"), &workers), Some(name("sums")));
+        assert_eq!(announced_queue(&name("sub"), &workers), None);
+    }
+
+    #[test]
+    fn an_unknown_handler_names_the_similar_one() {
+        let workers = [worker(&[("add", None), ("send-mail", None)])];
+        assert_eq!(unserved(&name("add"), &workers), None);
+        let nearest = |handler| unserved(&name(handler), &workers).unwrap().nearest;
+        assert_eq!(nearest("ad"), Some(name("add")));
+        assert_eq!(nearest("sendmail"), Some(name("send-mail")));
+        assert_eq!(nearest("zip"), None);
+        assert_eq!(unserved(&name("add"), &[]), Some(Unserved { handler: name("add"), nearest: None, workers: 0 }));
+    }
+
+    #[test]
+    fn what_no_broker_should_see_is_refused() {
+        let refusal = |new: &NewTask| {
+            let error = new.check().unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Rejected);
+            error.message
+        };
+        let mut new = NewTask::new(name("add"), vec![0; PAYLOAD]);
+        assert!(new.check().is_ok());
+        new.payload = vec![0; PAYLOAD + 1].into();
+        assert_eq!(refusal(&new), "payload of 4194305 bytes: expected at most 4194304 (4 MiB)");
+        new.payload = Bytes::new();
+        new.id = Some("cron:x:1".parse().unwrap());
+        assert!(refusal(&new).contains("reserved"));
+        new.id = None;
+        new.headers.insert("tasq-depth".into(), "0".into());
+        assert!(refusal(&new).contains("tasq-depth"));
+    }
+
+    #[test]
+    fn chosen_ids_are_remembered_and_generated_ones_are_not() {
+        let mut new = NewTask::new(name("add"), "x");
+        assert_eq!(message(new.clone(), name("q")).remember, None);
+        new.id = Some("a1".parse().unwrap());
+        assert_eq!(message(new.clone(), name("q")).remember, Some(REMEMBER));
+        new.options.retention = Some(Duration::from_secs(1));
+        assert_eq!(message(new.clone(), name("q")).remember, Some(REMEMBER));
+        new.options.retention = Some(REMEMBER * 3);
+        assert_eq!(message(new.clone(), name("q")).remember, Some(REMEMBER * 3));
+        let message = message(new, name("q"));
+        assert_eq!(codec::decode(&message.envelope).unwrap().queue, name("q"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Compiled code on disk, by the component's digest and the engine that compiled it.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// A folder that only this user can write: what is in it is run as machine code.
+pub(super) struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Makes the folder if it is missing. The error says why it can't be trusted or used.
+    pub(super) fn open(folder: &Path) -> Result<Cache, String> {
+        let shown = folder.display();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| format!("{shown}: {error}"))?;
+        let found = fs::metadata(folder).map_err(|error| format!("{shown}: {error}"))?;
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(format!("{shown} belongs to another user"));
+        }
+        if found.permissions().mode() & 0o077 != 0 {
+            return Err(format!("{shown} is open to other users: expected mode 0700"));
+        }
+        Ok(Cache { folder: folder.to_owned() })
+    }
+
+    /// `wasm`, whose digest is `digest` (hexadecimal), compiled: loaded if it is here, else made and kept.
+    pub(super) fn component(&self, engine: &Engine, digest: &str, wasm: &[u8]) -> wasmtime::Result<Component> {
+        let mut compatibility = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut compatibility);
+        let file = self.folder.join(format!("{digest}-{:016x}.cwasm", compatibility.finish()));
+        // SAFETY: only this user can write the folder (checked when it was opened), and files get there only below,
+        // whole, from this program's own compiler.
+        if let Ok(component) = unsafe { Component::deserialize_file(engine, &file) } {
+            return Ok(component);
+        }
+        let code = engine.precompile_component(wasm)?;
+        if let Err(error) = self.keep(&file, &code) {
+            tracing::warn!("compiled code is not kept: {}: {error}", file.display());
+        }
+        // SAFETY: it comes from the compiler just now.
+        unsafe { Component::deserialize(engine, &code) }
+    }
+
+    fn keep(&self, file: &Path, code: &[u8]) -> std::io::Result<()> {
+        let temporary = file.with_extension(format!("{}.tmp", uuid::Uuid::now_v7().simple()));
+        let mut out = fs::File::create_new(&temporary)?;
+        // Renamed only once it is whole on disk: after a power cut the name holds all of it or nothing.
+        let written = out.write_all(code).and_then(|()| out.sync_all()).and_then(|()| fs::rename(&temporary, file));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_can_write_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("cache");
+        assert!(Cache::open(&folder).is_ok());
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(Cache::open(&folder).err().unwrap().contains("expected mode 0700"));
+    }
+
+    #[test]
+    fn compiled_code_is_kept_and_a_damaged_file_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let (engine, _) = super::super::engine::build(1, false).unwrap();
+        let wasm = b"\0asm\x0d\0\x01\0";
+        cache.component(&engine, "d1", wasm).unwrap();
+        let kept: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        fs::write(&kept[0], b"damaged").unwrap();
+        cache.component(&engine, "d1", wasm).unwrap();
+        assert!(fs::metadata(&kept[0]).unwrap().len() > 100);
+    }
+}

@@ -1,0 +1,292 @@
+//! One run: a fresh store and instance, the call, and what its end means.
+
+use std::any::Any;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::budget::Budget;
+use super::imports::{self, State, TaskFacts};
+use super::limits::Limits;
+use super::manifest::OnTrap;
+use super::meter::{Meter, Metered, Stopped};
+use super::output::printable;
+use super::stop::Wish;
+use super::{CPU, Call, Handler, MEMORY, PAYLOAD, RESULT, Stop, TIMEOUT};
+use crate::task::{Failure, FailureKind, Outcome, Receipt, Verdict, truncate};
+
+/// What every run of a sandbox shares.
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) budget: Arc<Budget>,
+    /// One less than there are threads for guests, at least one.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) active: Arc<AtomicUsize>,
+    pub(super) wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// One call of a guest into the host carries at most this; the largest wish is a follow-up's payload.
+const PER_HOST_CALL: usize = PAYLOAD + (256 << 10);
+const MESSAGE: usize = 4 << 10;
+/// The host had no room: what a worker does with a slot too many.
+const NO_ROOM: Duration = Duration::from_secs(1);
+
+/// How a call ended before anyone judged it.
+enum Raw {
+    Returned(Result<Vec<u8>, imports::Failure>),
+    Broke(wasmtime::Error),
+    NotStarted(wasmtime::Error),
+    Panicked(Box<dyn Any + Send>),
+    Stopped(Stopped),
+    Wished(Wish),
+}
+
+struct Active<'a>(&'a AtomicUsize);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    pub(super) async fn run(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> (Outcome, Receipt) {
+        let wish = tokio::select! {
+            biased;
+            wish = stop.stopped() => Some(wish),
+            () = self.budget.room() => None,
+        };
+        if let Some(wish) = wish {
+            return (wished(wish), Receipt::default());
+        }
+        self.active.fetch_add(1, Ordering::SeqCst);
+        let _active = Active(&self.active);
+        (self.wake)();
+        let began = Instant::now();
+        let options = &call.task.options;
+        let timeout = options.timeout.or(handler.manifest.timeout).unwrap_or(TIMEOUT);
+        let cpu = options.cpu.or(handler.manifest.cpu).unwrap_or(CPU);
+        let memory = handler.manifest.memory.map_or(MEMORY, |memory| memory.as_u64());
+        let deadline = began.checked_add(timeout).unwrap_or(began + Duration::from_secs(1 << 31));
+        let meter = Meter::new(cpu, deadline);
+        let limits = Limits::new(memory, meter.clone(), self.budget.clone());
+        let facts = TaskFacts { id: call.task.id.clone(), attempt: call.attempt };
+        let state = State::new(limits, facts, handler.clone(), stop.clone(), deadline);
+        let mut store = self.store(state, meter.clone());
+        let raw = drive(&mut store, handler, &call, timeout, &meter, &stop).await;
+        let (outcome, frames) = judge(raw, &store, handler, timeout, cpu);
+        let state = store.data();
+        let receipt = Receipt {
+            queue_ms: crate::task::millis(call.started_at.since(call.due_at)),
+            wall_ms: crate::task::millis(began.elapsed()),
+            cpu_ms: crate::task::millis(meter.cpu()),
+            peak_memory_bytes: state.limits.peak(),
+            host_calls: state.host_calls,
+            digest: handler.digest.clone(),
+            worker: String::new(),
+            frames,
+            stderr: state.stderr.text(),
+        };
+        (outcome, receipt)
+    }
+
+    /// The least that a fresh sandbox costs: store, instance, call, with the engine's settings and nothing around it.
+    pub(super) async fn bare(&self, handler: &Arc<Handler>, call: &Call) -> wasmtime::Result<()> {
+        let deadline = Instant::now() + TIMEOUT;
+        let meter = Meter::new(Duration::MAX, deadline);
+        let limits = Limits::new(MEMORY, meter.clone(), self.budget.clone());
+        let facts = TaskFacts { id: call.task.id.clone(), attempt: call.attempt };
+        let state = State::new(limits, facts, handler.clone(), Stop::new(), deadline);
+        match enter(&mut self.store(state, meter), handler, call, TIMEOUT).await {
+            Raw::Returned(_) => Ok(()),
+            Raw::NotStarted(error) | Raw::Broke(error) => Err(error),
+            Raw::Panicked(_) | Raw::Stopped(_) | Raw::Wished(_) => unreachable!("nobody asks a bare call to stop"),
+        }
+    }
+
+    /// Armed before anything of the guest runs: its start function is as hostile as the rest.
+    fn store(&self, state: State, meter: Arc<Meter>) -> Store<State> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(State::limiter);
+        store.set_hostcall_fuel(PER_HOST_CALL);
+        store.set_max_component_handles(imports::HANDLES);
+        store.set_epoch_deadline(1);
+        let turns = self.turns.clone();
+        store.epoch_deadline_callback(move |_| Ok(meter.tick(&turns)?));
+        store
+    }
+}
+
+async fn drive(
+    store: &mut Store<State>,
+    handler: &Handler,
+    call: &Call,
+    timeout: Duration,
+    meter: &Arc<Meter>,
+    stop: &Stop,
+) -> Raw {
+    let deadline = tokio::time::sleep(timeout);
+    let call = pin!(enter(store, handler, call, timeout));
+    let metered = Metered { call, meter: meter.clone() };
+    tokio::select! {
+        // The call first: most runs end at their first poll, and then the others cost nothing.
+        biased;
+        polled = metered => polled.unwrap_or_else(Raw::Panicked),
+        () = deadline => Raw::Stopped(Stopped::Timeout),
+        () = meter.evicted() => Raw::Stopped(Stopped::Memory),
+        wish = stop.stopped() => Raw::Wished(wish),
+    }
+}
+
+/// Instantiates and calls.
+async fn enter(store: &mut Store<State>, handler: &Handler, call: &Call, timeout: Duration) -> Raw {
+    let instance = match handler.pre.instantiate_async(&mut *store).await {
+        Ok(instance) => instance,
+        Err(error) => return Raw::NotStarted(error),
+    };
+    let headers: Vec<imports::Header<'_>> =
+        call.task.headers.iter().map(|(name, value)| imports::Header { name, value }).collect();
+    let upstream: Vec<&[u8]> = call.task.upstream.iter().map(|result| &result[..]).collect();
+    let task = imports::Task {
+        id: call.task.id.as_str(),
+        handler: call.task.handler.as_str(),
+        queue: call.task.queue.as_str(),
+        attempt: call.attempt,
+        run: call.run,
+        max_retries: call.max_retries.min(i32::MAX as u32),
+        content_type: &call.task.content_type,
+        enqueued_at_ms: call.enqueued_at.0,
+        due_at_ms: call.due_at.0,
+        deadline_ms: call.started_at.plus(timeout).0,
+        headers: &headers,
+        upstream: &upstream,
+    };
+    let handler = instance.tasq_handler_handler();
+    match handler.call_handle(&mut *store, &call.task.payload, task).await {
+        Ok(returned) => Raw::Returned(returned),
+        Err(error) => Raw::Broke(error),
+    }
+}
+
+fn wished(wish: Wish) -> Outcome {
+    if wish == Wish::Abandon { Outcome::Gone } else { Outcome::Release(Duration::ZERO) }
+}
+
+/// What became of the run, and the frames of a trap.
+fn judge(
+    raw: Raw,
+    store: &Store<State>,
+    handler: &Handler,
+    timeout: Duration,
+    cpu: Duration,
+) -> (Outcome, Vec<String>) {
+    let error = match raw {
+        Raw::Returned(returned) => return (returned_by(returned), Vec::new()),
+        Raw::Wished(wish) => return (wished(wish), Vec::new()),
+        Raw::Stopped(stopped) => return (stopped_by(stopped, timeout, cpu), Vec::new()),
+        Raw::Panicked(panic) => {
+            let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(handler = %handler.name, "a host function panicked: {text}");
+            let failure = failed(FailureKind::Host, "host-panic", format!("the host panicked: {text}"));
+            return (Outcome::Failed(failure, Verdict::Retry(None)), Vec::new());
+        }
+        Raw::NotStarted(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+            tracing::warn!(handler = %handler.name, "no room for another run: {error:#}");
+            return (Outcome::Release(NO_ROOM), Vec::new());
+        }
+        Raw::NotStarted(error) | Raw::Broke(error) => error,
+    };
+    let frames = frames(&error);
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return (stopped_by(*stopped, timeout, cpu), frames);
+    }
+    (broken(&error, store.data(), handler.manifest.on_trap), frames)
+}
+
+fn returned_by(returned: Result<Vec<u8>, imports::Failure>) -> Outcome {
+    let failure = match returned {
+        Ok(result) if result.len() > RESULT => {
+            let message = format!("a result of {} bytes: expected at most {RESULT}", result.len());
+            return Outcome::Failed(failed(FailureKind::Limit, "invalid-result", message), Verdict::Discard);
+        }
+        Ok(result) => return Outcome::Done(Bytes::from(result)),
+        Err(failure) => failure,
+    };
+    let after = (failure.retry_after_ms > 0).then(|| Duration::from_millis(failure.retry_after_ms));
+    let verdict = match failure.kind {
+        imports::FailureKind::Retry => Verdict::Retry(after),
+        imports::FailureKind::Discard => Verdict::Discard,
+        imports::FailureKind::Snooze => Verdict::Snooze(after),
+    };
+    let mut code = printable(&failure.code).replace('\n', " ");
+    truncate(&mut code, 64);
+    Outcome::Failed(failed(FailureKind::Handler, &code, printable(&failure.message)), verdict)
+}
+
+fn stopped_by(stopped: Stopped, timeout: Duration, cpu: Duration) -> Outcome {
+    let (code, limit) = match stopped {
+        Stopped::Timeout => ("timeout", timeout),
+        Stopped::Cpu => ("cpu-limit", cpu),
+        Stopped::Memory => {
+            tracing::warn!("host-memory: the memory budget of the process is used up; the largest run is given back");
+            return Outcome::Release(NO_ROOM);
+        }
+    };
+    let message = format!("{stopped} of {}", humantime::format_duration(limit));
+    Outcome::Failed(failed(FailureKind::Limit, code, message), Verdict::Retry(None))
+}
+
+/// A trap, an exit, or bytes that can't be taken out of the guest.
+fn broken(error: &wasmtime::Error, state: &State, on_trap: OnTrap) -> Outcome {
+    let trap = error.downcast_ref::<Trap>();
+    let exit = error.downcast_ref::<I32Exit>();
+    let (code, summary) = match (trap, exit) {
+        (_, Some(I32Exit(status))) => ("exit", format!("the guest exited with status {status}")),
+        _ if state.limits.refused() => {
+            ("out-of-memory", format!("out of memory: growth beyond the limit was refused, then {}", root(error)))
+        }
+        (Some(Trap::StackOverflow), _) => ("stack-overflow", "the guest's stack is exhausted".to_owned()),
+        (Some(trap), _) => ("trap", trap.to_string()),
+        (None, None) => {
+            let failure = failed(FailureKind::Limit, "invalid-result", format!("invalid result: {}", root(error)));
+            return Outcome::Failed(failure, Verdict::Discard);
+        }
+    };
+    let stderr = state.stderr.text();
+    let message = if stderr.is_empty() { summary } else { format!("{summary}\n{stderr}") };
+    let verdict = match on_trap {
+        OnTrap::Retry => Verdict::Retry(None),
+        OnTrap::Discard => Verdict::Discard,
+    };
+    Outcome::Failed(failed(FailureKind::Trap, code, message), verdict)
+}
+
+fn root(error: &wasmtime::Error) -> String {
+    printable(&error.root_cause().to_string())
+}
+
+fn failed(kind: FailureKind, code: &str, mut message: String) -> Failure {
+    truncate(&mut message, MESSAGE);
+    Failure { kind, code: code.to_owned(), message }
+}
+
+/// Innermost first, as many as help.
+fn frames(error: &wasmtime::Error) -> Vec<String> {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let names = trace.frames().iter().take(20).map(|frame| {
+        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), str::to_owned);
+        let mut name = printable(&name).replace('\n', " ");
+        truncate(&mut name, 200);
+        name
+    });
+    names.collect()
+}

@@ -1,0 +1,190 @@
+//! From a file to a handler: what is read, checked, compiled and linked before anything may run.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use super::cache::Cache;
+use super::imports::{State, TaskHandlerPre, survey};
+use super::kinds::{self, Kind};
+use super::{Access, Handler, Inspection, Loaded, Manifest, Refusal};
+use crate::task::Name;
+
+/// Larger files are refused unread.
+const LARGEST: u64 = 64 << 20;
+
+/// Turns files into handlers.
+pub(super) struct Loader {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+    pub(super) cache: Option<Cache>,
+}
+
+/// A file's bytes and name.
+struct Wasm {
+    bytes: Vec<u8>,
+    /// `sha256:…`
+    digest: String,
+}
+
+impl Loader {
+    /// What `folder` serves: `old` with every change in it applied. A file that isn't taken leaves its older version.
+    pub(super) fn folder(
+        &self,
+        folder: &Path,
+        old: &HashMap<Name, Arc<Handler>>,
+    ) -> io::Result<(HashMap<Name, Arc<Handler>>, Loaded)> {
+        let (mut served, mut loaded) = (HashMap::new(), Loaded::default());
+        let root = folder.canonicalize()?;
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        files.sort();
+        let stems: BTreeSet<PathBuf> =
+            files.iter().filter(|file| has_extension(file, "wasm")).map(|file| file.with_extension("")).collect();
+        for file in &files {
+            if has_extension(file, "toml") && !stems.contains(&file.with_extension("")) {
+                let reason = format!("a manifest without a handler: expected {} beside it", shown_as(file, "wasm"));
+                loaded.refused.push(Refusal { file: file.clone(), reason, hint: None });
+            }
+            if !has_extension(file, "wasm") {
+                continue;
+            }
+            let before = name_of(file).ok().and_then(|name| old.get(&name));
+            match self.file_in(&root, file, before) {
+                Ok(handler) => {
+                    if before.is_none_or(|before| !Arc::ptr_eq(before, &handler)) {
+                        loaded.changed.push(handler.name.clone());
+                    }
+                    served.insert(handler.name.clone(), handler);
+                }
+                Err(refusal) => {
+                    if let Some(before) = before {
+                        served.insert(before.name.clone(), before.clone());
+                    }
+                    loaded.refused.push(refusal);
+                }
+            }
+        }
+        Ok((served, loaded))
+    }
+
+    fn file_in(&self, root: &Path, file: &Path, before: Option<&Arc<Handler>>) -> Result<Arc<Handler>, Refusal> {
+        let real = file.canonicalize().map_err(|error| refuse(file, format!("can't be read: {error}")))?;
+        // Kubernetes mounts are links inside the folder; a link out of it could name any file of the machine.
+        if !real.starts_with(root) {
+            let reason = format!("links out of the folder, to {}", real.display());
+            return Err(Refusal { hint: Some("copy the file into the folder".into()), ..refuse(file, reason) });
+        }
+        self.file(file, before)
+    }
+
+    /// One file with its manifest. `before` is answered where nothing has changed.
+    pub(super) fn file(&self, file: &Path, before: Option<&Arc<Handler>>) -> Result<Arc<Handler>, Refusal> {
+        let name = name_of(file)?;
+        let wasm = read(file)?;
+        let manifest = Manifest::beside(file)?;
+        if let Some(before) = before.filter(|before| before.digest == wasm.digest && before.manifest == manifest) {
+            return Ok(before.clone());
+        }
+        if let Some(expected) = manifest.digest.as_ref().filter(|expected| **expected != wasm.digest) {
+            let reason = format!("its manifest expects {expected}, found {}", wasm.digest);
+            let hint = "put the file back that the manifest names, or change its `digest`".to_owned();
+            return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
+        }
+        let component = self.compile(file, &wasm)?;
+        let pre = self.link(file, &component)?;
+        Ok(Arc::new(Handler { name, digest: wasm.digest, manifest, pre }))
+    }
+
+    /// What the host would make of a file. An error only where it can't be read.
+    pub(super) fn inspect(&self, file: &Path) -> Result<Inspection, Refusal> {
+        let wasm = read(file)?;
+        let (imports, refusal) = match self.compile(file, &wasm) {
+            Err(refusal) => (Vec::new(), Some(refusal)),
+            Ok(component) => (survey(&self.engine, &component), self.file(file, None).err()),
+        };
+        Ok(Inspection { digest: wasm.digest, bytes: wasm.bytes.len() as u64, imports, refusal })
+    }
+
+    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Component, Refusal> {
+        if let Kind::Other { found, hint } = kinds::of(&wasm.bytes) {
+            let reason = format!("not a WebAssembly component: {found}");
+            return Err(Refusal { hint, ..refuse(file, reason) });
+        }
+        let compiled = match &self.cache {
+            Some(cache) => cache.component(&self.engine, wasm.digest.trim_start_matches("sha256:"), &wasm.bytes),
+            None => Component::new(&self.engine, &wasm.bytes),
+        };
+        compiled.map_err(|error| refuse(file, format!("not a valid component: {}", one_line(&error))))
+    }
+
+    fn link(&self, file: &Path, component: &Component) -> Result<TaskHandlerPre<State>, Refusal> {
+        let refused: Vec<String> = survey(&self.engine, component)
+            .into_iter()
+            .filter(|import| import.access == Access::Refused)
+            .map(|import| import.interface)
+            .collect();
+        if !refused.is_empty() {
+            let reason = format!("imports what no handler gets: {}", refused.join(", "));
+            let hint = "`tasq-host handler check` shows every import and what becomes of it".to_owned();
+            return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
+        }
+        let pre = self.linker.instantiate_pre(component);
+        let pre = pre.map_err(|error| refuse(file, format!("can't be linked: {}", one_line(&error))))?;
+        TaskHandlerPre::new(pre).map_err(|_| {
+            let ty = component.component_type();
+            let exports: Vec<&str> = ty.exports(&self.engine).map(|(name, _)| name).collect();
+            let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+            let reason = format!("expected an export tasq:handler/handler@0.1.0 of the contract's type, found {found}");
+            let hint = "build it for the world `task-handler` of wit/handler.wit".to_owned();
+            Refusal { hint: Some(hint), ..refuse(file, reason) }
+        })
+    }
+}
+
+pub(super) fn refuse(file: &Path, reason: String) -> Refusal {
+    Refusal { file: file.to_owned(), reason, hint: None }
+}
+
+fn has_extension(file: &Path, extension: &str) -> bool {
+    file.extension().is_some_and(|found| found == extension)
+}
+
+fn shown_as(file: &Path, extension: &str) -> String {
+    file.with_extension(extension).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn name_of(file: &Path) -> Result<Name, Refusal> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    stem.parse().map_err(|error| {
+        let hint = "the file's name without .wasm is the handler's name: rename it".to_owned();
+        Refusal { hint: Some(hint), ..refuse(file, format!("{error}")) }
+    })
+}
+
+/// All of a file at one moment: what is compiled is what was digested, whatever replaces the file meanwhile.
+fn read(file: &Path) -> Result<Wasm, Refusal> {
+    let unreadable = |error: io::Error| refuse(file, format!("can't be read: {error}"));
+    let found = fs::metadata(file).map_err(unreadable)?;
+    // Opening a pipe would wait for its writer.
+    if !found.is_file() {
+        return Err(refuse(file, "not a regular file".into()));
+    }
+    if found.len() > LARGEST {
+        return Err(refuse(file, format!("{} bytes: expected at most {LARGEST}", found.len())));
+    }
+    let bytes = fs::read(file).map_err(unreadable)?;
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Wasm { bytes, digest: format!("sha256:{digest}") })
+}
+
+/// An error and its causes, on one line.
+fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,267 @@
+//! What a guest can call: the contract's interfaces and WASI over an empty context; and which of a component's imports
+//! that covers.
+
+use std::time::Instant;
+
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable, types::ComponentItem};
+use wasmtime::{Engine, ResourceLimiter};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::limits::Limits;
+use super::output::{Tail, printable};
+use super::{Access, Handler, Import, Stop, stop};
+use crate::task::truncate;
+use std::sync::Arc;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "task-handler",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        exports: { default: async },
+    });
+}
+
+pub(super) use bindings::TaskHandlerPre;
+pub(super) use bindings::exports::tasq::handler::handler::{Failure, Task};
+pub(super) use bindings::tasq::handler::types::{FailureKind, HeaderParam as Header};
+use bindings::tasq::handler::{config, context, log, producer, store, types};
+
+/// Lines and bytes of log that one run may write; what comes after is dropped, and that is said once.
+const LOG_LINES: u32 = 1_000;
+const LOG_LINE: usize = 8 << 10;
+/// Handles of every kind that one run may hold at once.
+pub(super) const HANDLES: usize = 1_000;
+const RANDOM: u64 = 64 << 10;
+
+/// Everything that belongs to one run, in its store.
+pub(super) struct State {
+    pub(super) limits: Limits,
+    pub(super) stderr: Tail,
+    pub(super) host_calls: u64,
+    /// For the guest's log lines.
+    pub(super) task: TaskFacts,
+    pub(super) handler: Arc<Handler>,
+    pub(super) stop: Stop,
+    pub(super) deadline: Instant,
+    lines: u32,
+    // Most runs never call WASI, and its context costs more than the rest of the store.
+    wasi: Option<Box<WasiCtx>>,
+    table: ResourceTable,
+}
+
+/// Which run a log line belongs to.
+pub(super) struct TaskFacts {
+    pub(super) id: crate::task::TaskId,
+    pub(super) attempt: u32,
+}
+
+impl State {
+    pub(super) fn new(limits: Limits, task: TaskFacts, handler: Arc<Handler>, stop: Stop, deadline: Instant) -> State {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let (stderr, host_calls, lines) = (Tail::default(), 0, 0);
+        State { limits, stderr, host_calls, task, handler, stop, deadline, lines, wasi: None, table }
+    }
+
+    pub(super) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.limits
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let State { wasi, table, stderr, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| {
+            let mut context = WasiCtxBuilder::new();
+            context.stdout(Tail::default()).stderr(stderr.clone()).max_random_size(RANDOM);
+            context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+            Box::new(context.build())
+        });
+        WasiCtxView { ctx, table }
+    }
+}
+
+/// A linker with everything a component may import.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    bindings::TaskHandler::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}
+
+/// Every interface that `component` imports, and what becomes of it.
+pub(super) fn survey(engine: &Engine, component: &Component) -> Vec<Import> {
+    let ty = component.component_type();
+    ty.imports(engine)
+        .map(|(name, item)| {
+            let is_instance = matches!(item.ty, ComponentItem::ComponentInstance(_));
+            Import { interface: name.to_owned(), access: if is_instance { access(name) } else { Access::Refused } }
+        })
+        .collect()
+}
+
+fn access(interface: &str) -> Access {
+    let (path, version) = interface.split_once('@').unwrap_or((interface, ""));
+    match path {
+        "tasq:handler/types" | "tasq:handler/context" | "tasq:handler/log" | "tasq:handler/config"
+            if version.starts_with("0.1.") =>
+        {
+            Access::Granted
+        }
+        // Nothing grants them in this version.
+        "tasq:handler/producer" | "tasq:handler/store" if version.starts_with("0.1.") => Access::Inert,
+        _ if !version.starts_with("0.2.") => Access::Refused,
+        "wasi:cli/stdout" | "wasi:cli/stderr" | "wasi:cli/exit" => Access::Granted,
+        _ => match path.split('/').next().unwrap_or_default() {
+            "wasi:io" | "wasi:clocks" | "wasi:random" => Access::Granted,
+            "wasi:cli" | "wasi:filesystem" | "wasi:sockets" => Access::Inert,
+            _ => Access::Refused,
+        },
+    }
+}
+
+impl types::Host for State {}
+
+impl context::Host for State {
+    fn remaining_ms(&mut self) -> u64 {
+        self.host_calls += 1;
+        crate::task::millis(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn stopping(&mut self) -> Option<context::Stop> {
+        self.host_calls += 1;
+        match self.stop.wished() {
+            stop::Wish::None => None,
+            stop::Wish::Finish | stop::Wish::GiveBack => Some(context::Stop::ShuttingDown),
+            stop::Wish::Abandon => Some(context::Stop::Cancelled),
+        }
+    }
+
+    fn progress(&mut self, percent: u8, note: String) {
+        self.host_calls += 1;
+        let TaskFacts { id, attempt } = &self.task;
+        tracing::debug!(target: "guest", task = %id, attempt, percent = percent.min(100), note = %line(&note), "progress");
+    }
+}
+
+impl log::Host for State {
+    fn enabled(&mut self, level: log::Level) -> bool {
+        self.host_calls += 1;
+        match level {
+            log::Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
+            log::Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
+            log::Level::Info => tracing::enabled!(target: "guest", tracing::Level::INFO),
+            log::Level::Warn => tracing::enabled!(target: "guest", tracing::Level::WARN),
+            log::Level::Error => tracing::enabled!(target: "guest", tracing::Level::ERROR),
+        }
+    }
+
+    fn log(&mut self, level: log::Level, message: String, fields: Vec<log::Header>) {
+        self.host_calls += 1;
+        let (TaskFacts { id, attempt }, handler) = (&self.task, &self.handler.name);
+        self.lines += 1;
+        if self.lines > LOG_LINES {
+            if self.lines == LOG_LINES + 1 {
+                tracing::warn!(target: "guest", task = %id, %handler, attempt, "more than {LOG_LINES} lines: the rest is dropped");
+            }
+            return;
+        }
+        let mut text = line(&message);
+        for field in fields {
+            text.push_str(&format!(" {}={}", line(&field.name), line(&field.value)));
+            truncate(&mut text, LOG_LINE);
+        }
+        match level {
+            log::Level::Trace => tracing::trace!(target: "guest", task = %id, %handler, attempt, "{text}"),
+            log::Level::Debug => tracing::debug!(target: "guest", task = %id, %handler, attempt, "{text}"),
+            log::Level::Info => tracing::info!(target: "guest", task = %id, %handler, attempt, "{text}"),
+            log::Level::Warn => tracing::warn!(target: "guest", task = %id, %handler, attempt, "{text}"),
+            log::Level::Error => tracing::error!(target: "guest", task = %id, %handler, attempt, "{text}"),
+        }
+    }
+}
+
+/// One printable line of bounded length.
+fn line(text: &str) -> String {
+    let mut end = text.len().min(LOG_LINE);
+    end = text.floor_char_boundary(end);
+    let mut line = printable(&text[..end]).replace('\n', "\\n");
+    truncate(&mut line, LOG_LINE);
+    line
+}
+
+impl config::Host for State {
+    fn get(&mut self, name: String) -> Option<String> {
+        self.host_calls += 1;
+        self.handler.manifest.grants.config.get(&name).cloned()
+    }
+}
+
+/// Until a manifest can grant it.
+fn denied(what: &str) -> types::HostError {
+    types::HostError { kind: types::ErrorKind::Denied, message: format!("{what} is not granted to this handler") }
+}
+
+impl producer::Host for State {
+    fn enqueue(&mut self, _task: producer::NewTask) -> Result<String, types::HostError> {
+        self.host_calls += 1;
+        Err(denied("producer"))
+    }
+}
+
+impl store::Host for State {
+    fn get(&mut self, _key: String) -> Result<Option<Vec<u8>>, types::HostError> {
+        self.host_calls += 1;
+        Err(denied("store"))
+    }
+
+    fn put(&mut self, _key: String, _value: Vec<u8>, _ttl_ms: u64) -> Result<(), types::HostError> {
+        self.host_calls += 1;
+        Err(denied("store"))
+    }
+
+    fn replace(
+        &mut self,
+        _key: String,
+        _expected: Option<Vec<u8>>,
+        _value: Vec<u8>,
+        _ttl_ms: u64,
+    ) -> Result<bool, types::HostError> {
+        self.host_calls += 1;
+        Err(denied("store"))
+    }
+
+    fn increment(&mut self, _key: String, _by: i32, _ttl_ms: u64) -> Result<i64, types::HostError> {
+        self.host_calls += 1;
+        Err(denied("store"))
+    }
+
+    fn remove(&mut self, _key: String) -> Result<(), types::HostError> {
+        self.host_calls += 1;
+        Err(denied("store"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_interfaces_are_told_apart() {
+        for (interface, want) in [
+            ("tasq:handler/log@0.1.0", Access::Granted),
+            ("tasq:handler/store@0.1.3", Access::Inert),
+            ("tasq:handler/log@0.2.0", Access::Refused),
+            ("wasi:io/streams@0.2.6", Access::Granted),
+            ("wasi:cli/environment@0.2.6", Access::Inert),
+            ("wasi:filesystem/types@0.2.0", Access::Inert),
+            ("wasi:cli/stdout@0.3.0", Access::Refused),
+            ("wasi:http/types@0.2.0", Access::Refused),
+            ("acme:db/query@1.0.0", Access::Refused),
+            ("env", Access::Refused),
+        ] {
+            assert_eq!(access(interface), want, "{interface}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! One attempt at a task: decode, find the handler, run it, decide, hand in the end. Every task leaves by this door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::lease::Seat;
+use super::porter::Handed;
+use crate::broker::{Delivery, Effect, End, HISTORY};
+use crate::codec;
+use crate::results::{RETENTION, RETENTION_DEAD, Record};
+use crate::retry::{self, MAX_RETRIES, Policy};
+use crate::sandbox::{Call, Handler, Sandbox, Stop};
+use crate::task::{
+    Backoff, Ending, FailedRun, Failure, FailureKind, Outcome, Receipt, State, Task, Timestamp, Verdict, WorkerId,
+};
+
+/// What every attempt of a worker shares.
+pub(super) struct Crew {
+    pub(super) worker: WorkerId,
+    pub(super) sandbox: Arc<Sandbox>,
+    pub(super) handed: mpsc::UnboundedSender<Handed>,
+    pub(super) max_lost: u32,
+}
+
+/// How a run went, and what decides what that means.
+struct Finished {
+    outcome: Outcome,
+    receipt: Receipt,
+    policy: Policy,
+    retention: Duration,
+    /// False for what was failed without being run: that is no attempt.
+    ran: bool,
+}
+
+/// Runs one delivery to its end and hands that in.
+pub(super) async fn run(crew: Arc<Crew>, delivery: Delivery, seat: Seat) {
+    let began = Instant::now();
+    let handler = crew.sandbox.handlers().get(&delivery.handler).cloned();
+    let finished = match codec::decode(&delivery.envelope) {
+        Ok(task) => attempt(&crew, &delivery, task, handler.as_ref(), seat.stop).await,
+        // A newer envelope too: a broker gives those only to who reads them, so this one's label is wrong.
+        Err(unreadable) => not_run(discard(FailureKind::Corrupt, "corrupt", unreadable.to_string())),
+    };
+    let finished_at = delivery.reserved_at.plus(began.elapsed());
+    let handler = delivery.handler.clone();
+    let end = end(&crew, delivery, finished, finished_at);
+    // The porter is gone only when the worker is.
+    let _ = crew.handed.send(Handed { handler, end, seat: seat.number });
+}
+
+async fn attempt(crew: &Crew, delivery: &Delivery, task: Task, handler: Option<&Arc<Handler>>, stop: Stop) -> Finished {
+    let Some(handler) = handler else {
+        return not_run(Outcome::Park);
+    };
+    let options = &task.options;
+    let policy = Policy {
+        max_retries: options.max_retries.or(handler.manifest.max_retries).unwrap_or(MAX_RETRIES),
+        backoff: options.backoff.or(handler.manifest.backoff).unwrap_or(Backoff::DEFAULT),
+        keep_dead: RETENTION_DEAD,
+    };
+    let retention = options.retention.unwrap_or(RETENTION);
+    if let Some(outcome) = hopeless(delivery, options.expires, crew.max_lost) {
+        return Finished { policy, retention, ..not_run(outcome) };
+    }
+    let call = Call {
+        run: delivery.run.number,
+        attempt: delivery.failed + 1,
+        max_retries: policy.max_retries,
+        enqueued_at: delivery.enqueued_at,
+        due_at: delivery.due_at,
+        started_at: delivery.reserved_at,
+        task,
+    };
+    let (outcome, receipt) = crew.sandbox.run(handler, call, stop).await;
+    Finished { outcome, receipt, policy, retention, ran: true }
+}
+
+fn not_run(outcome: Outcome) -> Finished {
+    let policy = Policy { max_retries: MAX_RETRIES, backoff: Backoff::DEFAULT, keep_dead: RETENTION_DEAD };
+    Finished { outcome, receipt: Receipt::default(), policy, retention: RETENTION, ran: false }
+}
+
+/// Why this task should not be run at all.
+fn hopeless(delivery: &Delivery, expires: Option<Duration>, max_lost: u32) -> Option<Outcome> {
+    if delivery.lost >= max_lost {
+        let message = format!("{} runs began and their workers vanished", delivery.lost);
+        return Some(discard(FailureKind::Lost, "poison", message));
+    }
+    // From the first due time on: a task that has been started once is past expiring.
+    let was_started = delivery.run.number > 1;
+    let late = delivery.reserved_at.since(delivery.due_at);
+    let expires = expires.filter(|&expires| !was_started && late > expires)?;
+    let message = format!("nobody started it within {} of being due", humantime::format_duration(expires));
+    Some(discard(FailureKind::Expired, "expired", message))
+}
+
+fn discard(kind: FailureKind, code: &str, message: String) -> Outcome {
+    Outcome::Failed(Failure { kind, code: code.to_owned(), message }, Verdict::Discard)
+}
+
+/// The end of the run with its effects; none where the run may not end anything.
+fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timestamp) -> Option<End> {
+    let Finished { outcome, receipt, policy, retention, ran } = finished;
+    let attempt = delivery.failed + u32::from(ran);
+    let failed = match &outcome {
+        Outcome::Failed(failure, _) => {
+            Some(FailedRun { attempt, run: delivery.run.number, at: finished_at, failure: failure.clone() })
+        }
+        _ => None,
+    };
+    let ending = retry::decide(&outcome, || failed.clone().expect("only asked for a failure"), &policy, dice())?;
+    let (state, result, keep) = match (&ending, outcome) {
+        (Ending::Done, Outcome::Done(result)) => (State::Done, Some(result), retention),
+        (Ending::Dead { .. }, _) => (State::Dead, None, policy.keep_dead.max(retention)),
+        _ => return Some(End { run: delivery.run, ending, effects: Vec::new() }),
+    };
+    let run = delivery.run.clone();
+    if keep.is_zero() {
+        return Some(End { run, ending, effects: Vec::new() });
+    }
+    let receipt = Receipt { worker: crew.worker.to_string(), ..receipt };
+    let record = record(crew, delivery, Ended { state, attempt, result, failed, receipt, finished_at, keep, policy });
+    Some(End { run, ending, effects: vec![Effect::Record(Arc::new(record))] })
+}
+
+struct Ended {
+    state: State,
+    attempt: u32,
+    result: Option<Bytes>,
+    failed: Option<FailedRun>,
+    receipt: Receipt,
+    finished_at: Timestamp,
+    keep: Duration,
+    policy: Policy,
+}
+
+fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
+    let mut history = delivery.history;
+    let failure = ended.failed.as_ref().map(|failed| failed.failure.clone());
+    history.extend(ended.failed);
+    if history.len() > HISTORY {
+        history.drain(..history.len() - HISTORY);
+    }
+    Record {
+        id: delivery.run.id,
+        handler: delivery.handler,
+        queue: delivery.run.queue,
+        priority: delivery.priority,
+        state: ended.state,
+        run: delivery.run.number,
+        attempt: ended.attempt,
+        lost: delivery.lost,
+        max_retries: ended.policy.max_retries,
+        enqueued_at: delivery.enqueued_at,
+        due_at: delivery.due_at,
+        started_at: delivery.reserved_at,
+        finished_at: ended.finished_at,
+        worker: crew.worker.clone(),
+        result: ended.result,
+        failure,
+        history,
+        receipt: ended.receipt,
+        keep: ended.keep,
+    }
+}
+
+/// A number in 0..1 for jitter: spread matters, unpredictability doesn't.
+fn dice() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
+}

@@ -1,0 +1,121 @@
+//! The command line as users and scripts meet it: whole processes, in sessions under `tests/sessions/`.
+//!
+//! A session is what a terminal would show. A line that begins with `$ ` is run by `sh` in the session's own folder; then
+//! come `? CODE` where the exit code isn't 0, what stdout said without its blank lines, and what stderr said, each line
+//! after `! `. `[..]` stands for anything within a line. The folder is empty, or has handlers in `wasm/` where the first
+//! line is `# wasm: NAME…`.
+//!
+//! `SNAPSHOTS=overwrite cargo test -p tasq-host --test cli` writes down what is; read the difference before you keep it.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use snapbox::{Assert, Data};
+use tasq_tests::guests;
+
+/// One test per session, and one that no session is without its test.
+macro_rules! sessions {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { play(stringify!($name)); })*
+
+        #[test]
+        fn every_session_is_played() {
+            let mut files: Vec<String> = std::fs::read_dir(folder())
+                .unwrap()
+                .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+                .collect();
+            files.sort();
+            let mut played = vec![$(stringify!($name)),*];
+            played.sort_unstable();
+            assert_eq!(files, played);
+        }
+    };
+}
+
+sessions! {
+    help,
+    usage,
+    payloads,
+    brokers,
+    tasks,
+    damaged,
+    handlers,
+    worker,
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_stays_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let version = |file: &rusqlite::Connection| {
+        file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let file = rusqlite::Connection::open(home.path().join("newer.db")).unwrap();
+    file.pragma_update(None, "user_version", 9999).unwrap();
+    for command in ["enqueue add", "task list", "run --handlers ."] {
+        let answer = answer(&format!("tasq-host {command} --broker sqlite:newer.db"), home.path());
+        assert!(answer.starts_with("? 2\n! error: sqlite:newer.db: expected"), "{command}: {answer}");
+        assert_eq!(answer.lines().count(), 2, "{command}: {answer}");
+    }
+    assert_eq!(version(&file), 9999);
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions")
+}
+
+fn play(name: &str) {
+    let file = folder().join(name).with_extension("txt");
+    let expected = std::fs::read_to_string(&file).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let handlers = expected.lines().next().and_then(|line| line.strip_prefix("# wasm: "));
+    handlers.into_iter().flat_map(str::split_whitespace).for_each(|name| put_handler(name, home.path()));
+    let mut seen = String::new();
+    for line in expected.lines() {
+        match line.strip_prefix("$ ") {
+            Some(command) => {
+                writeln!(seen, "$ {command}").unwrap();
+                seen.push_str(&answer(command, home.path()));
+            }
+            None if line.is_empty() || line.starts_with('#') => writeln!(seen, "{line}").unwrap(),
+            None => {}
+        }
+    }
+    Assert::new().normalize_paths(false).action_env("SNAPSHOTS").eq(seen, Data::read_from(&file, None));
+}
+
+/// Puts a guest or an example where a worker looks for it.
+fn put_handler(name: &str, home: &Path) {
+    let example = folder().join("../../../examples").join(name).is_dir();
+    let component = if example { guests::example(name) } else { guests::guest(name) };
+    std::fs::create_dir_all(home.join("wasm")).unwrap();
+    std::fs::copy(component, home.join("wasm").join(name).with_extension("wasm")).unwrap();
+}
+
+/// Exit code, stdout and stderr of `command`.
+fn answer(command: &str, folder: &Path) -> String {
+    let binary = Path::new(env!("CARGO_BIN_EXE_tasq-host"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    // What hangs is a failure like another, and leaves nothing running.
+    let output = Command::new("timeout")
+        .args(["60", "sh", "-c", command])
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", format!("{}:{path}", binary.parent().unwrap().display()))
+        .env("HOME", folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let mut seen = match output.status.code() {
+        Some(0) => String::new(),
+        Some(code) => format!("? {code}\n"),
+        None => format!("? {}\n", output.status),
+    };
+    for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.trim().is_empty()) {
+        writeln!(seen, "{}", line.trim_end()).unwrap();
+    }
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        writeln!(seen, "{}", format!("! {line}").trim_end()).unwrap();
+    }
+    seen
+}

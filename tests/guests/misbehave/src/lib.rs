@@ -1,0 +1,201 @@
+//! Does whatever its payload says: `{"do":"sleep","ms":50}`. Absent fields have the defaults below.
+//!
+//! | `do` | fields | what happens |
+//! |---|---|---|
+//! | `loop` | | spins for ever, calling nothing |
+//! | `loop-calls` | | spins for ever in small calls into the host |
+//! | `spin` | `ms` | computes for that long by its own clock, returns `spun` |
+//! | `recurse` | | recurses until the engine's stack ends: a stack overflow |
+//! | `recurse-wide` | | the same with large frames, until Rust's own stack in memory ends: an access out of bounds |
+//! | `sleep` | `ms` (an hour) | sleeps, returns `slept` |
+//! | `until-stopped` | `ms` (an hour) | waits until the host asks it to stop, returns `cancelled` or `shutting-down`; `never` after `ms` |
+//! | `grow` | `then` (`return`) | grows its memory by 1 MiB until refused; then `return`: the size in MiB, `touch`: writes behind the end, `abort`: aborts |
+//! | `allocate` | `mib` (until refused) | fills a growing heap as a leak would; where refused, Rust's allocation error aborts; else returns `allocated` |
+//! | `fill` | `seed`, `mib` (1) | leaves a pattern made from the seed in its memory, returns `filled` |
+//! | `look` | `seed` | searches all of its memory for that pattern, returns how often it was there |
+//! | `count` | | adds 1 to a static, returns it: 1 in every fresh sandbox |
+//! | `panic` | `message` | panics |
+//! | `unreachable` | | executes an unreachable instruction |
+//! | `out-of-bounds` | | reads behind the end of its memory |
+//! | `exit` | `code` (0) | exits inside the call |
+//! | `say` | `stdout`, `stderr` | prints both, returns `said` |
+//! | `flood` | `stdout_mib` (0), `stderr_mib` (0) | prints that much in lines of 1 KiB (each with its number), returns `flooded` |
+//! | `result` | `bytes` | returns that many `x` |
+//! | `echo` | `text` | returns the text |
+//! | `fail` | `kind` (`retry`), `message`, `code`, `after_ms` | returns that failure |
+//! | `fail-long` | `bytes` | fails to retry with a message of that many `m` |
+//! | `flaky` | `failures` | fails to retry while the attempt is at most that, then returns the attempt |
+//! | `facts` | | returns the task, `remaining_ms` and `stopping` as JSON |
+//! | `config` | `name` | returns the setting as a JSON string, or null |
+//! | `log` | `lines` (1), `bytes` (0), `level` (`info`) | logs lines `line N`, padded to that many bytes, with a field `n`; returns `logged` |
+//! | `progress` | `times` (1) | reports progress from 1 on, returns `reported` |
+//! | `random` | `bytes` (16) | returns random bytes in hex |
+//! | `reach` | | tries environment, arguments, stdin, files, sockets and names; returns what each gave as JSON |
+//! | `enqueue` | `handler`, `times` (1) | asks for follow-up tasks; returns the last answer as JSON |
+//! | `store` | `key` | tries each verb of the store; returns the answers as JSON |
+//!
+//! A component only: a native build of this crate is empty.
+#![cfg(target_family = "wasm")]
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tasq_sdk::{Failure, Json, Task};
+
+mod asks;
+mod memory;
+mod output;
+mod reach;
+mod time;
+
+/// The table above, as a type.
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+enum Behaviour {
+    Loop,
+    LoopCalls,
+    Spin {
+        ms: u64,
+    },
+    Recurse,
+    RecurseWide,
+    Sleep {
+        #[serde(default = "an_hour")]
+        ms: u64,
+    },
+    UntilStopped {
+        #[serde(default = "an_hour")]
+        ms: u64,
+    },
+    Grow {
+        #[serde(default)]
+        then: memory::Then,
+    },
+    Allocate {
+        mib: Option<usize>,
+    },
+    Fill {
+        seed: u64,
+        #[serde(default = "one")]
+        mib: usize,
+    },
+    Look {
+        seed: u64,
+    },
+    Count,
+    Panic {
+        message: String,
+    },
+    Unreachable,
+    OutOfBounds,
+    Exit {
+        #[serde(default)]
+        code: i32,
+    },
+    Say {
+        #[serde(default)]
+        stdout: String,
+        #[serde(default)]
+        stderr: String,
+    },
+    Flood {
+        #[serde(default)]
+        stdout_mib: usize,
+        #[serde(default)]
+        stderr_mib: usize,
+    },
+    Result {
+        bytes: usize,
+    },
+    Echo {
+        text: String,
+    },
+    Fail(output::Fail),
+    FailLong {
+        bytes: usize,
+    },
+    Flaky {
+        failures: u32,
+    },
+    Facts,
+    Config {
+        name: String,
+    },
+    Log(output::Lines),
+    Progress {
+        #[serde(default = "one")]
+        times: usize,
+    },
+    Random {
+        #[serde(default = "sixteen")]
+        bytes: usize,
+    },
+    Reach,
+    Enqueue {
+        handler: String,
+        #[serde(default = "one")]
+        times: usize,
+    },
+    Store {
+        key: String,
+    },
+}
+
+tasq_sdk::handler!(misbehave);
+
+fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, Failure> {
+    match behaviour {
+        Behaviour::Loop => time::spin_for_ever(),
+        Behaviour::LoopCalls => time::call_for_ever(),
+        Behaviour::Spin { ms } => time::spin(Duration::from_millis(ms)),
+        Behaviour::Recurse => text(memory::recurse(0)),
+        Behaviour::RecurseWide => text(memory::recurse_wide(0)),
+        Behaviour::Sleep { ms } => time::sleep(Duration::from_millis(ms)),
+        Behaviour::UntilStopped { ms } => time::until_stopped(Duration::from_millis(ms)),
+        Behaviour::Grow { then } => memory::grow(then),
+        Behaviour::Allocate { mib } => memory::allocate(mib),
+        Behaviour::Fill { seed, mib } => memory::fill(seed, mib),
+        Behaviour::Look { seed } => text(memory::look(seed)),
+        Behaviour::Count => text(memory::count()),
+        Behaviour::Panic { message } => panic!("{message}"),
+        Behaviour::Unreachable => core::arch::wasm32::unreachable(),
+        Behaviour::OutOfBounds => text(memory::out_of_bounds()),
+        Behaviour::Exit { code } => std::process::exit(code),
+        Behaviour::Say { stdout, stderr } => output::say(&stdout, &stderr),
+        Behaviour::Flood { stdout_mib, stderr_mib } => output::flood(stdout_mib, stderr_mib),
+        Behaviour::Result { bytes } => Ok(vec![b'x'; bytes]),
+        Behaviour::Echo { text: said } => text(said),
+        Behaviour::Fail(fail) => Err(fail.into()),
+        Behaviour::FailLong { bytes } => Err(Failure::retry("m".repeat(bytes))),
+        Behaviour::Flaky { failures } if task.attempt <= failures => Err(Failure::retry("not yet").with_code("flaky")),
+        Behaviour::Flaky { .. } => text(task.attempt),
+        Behaviour::Facts => asks::facts(task),
+        Behaviour::Config { name } => json(&tasq_sdk::config::get(&name)),
+        Behaviour::Log(lines) => output::log(&lines),
+        Behaviour::Progress { times } => asks::progress(times),
+        Behaviour::Random { bytes } => asks::random(bytes),
+        Behaviour::Reach => json(&reach::everything()),
+        Behaviour::Enqueue { handler, times } => json(&asks::enqueue(&handler, times)),
+        Behaviour::Store { key } => json(&asks::store(&key)),
+    }
+}
+
+fn text(value: impl ToString) -> Result<Vec<u8>, Failure> {
+    Ok(value.to_string().into_bytes())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
+    Ok(serde_json::to_vec(value)?)
+}
+
+fn an_hour() -> u64 {
+    3_600_000
+}
+
+fn one() -> usize {
+    1
+}
+
+fn sixteen() -> usize {
+    16
+}
