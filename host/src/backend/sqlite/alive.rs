@@ -150,6 +150,19 @@ mod tests {
     }
 
     #[test]
+    fn one_handle_of_a_worker_takes_over_the_lock_that_another_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mut first, mut second, others] = [(); 3].map(|()| Locks::new(folder.path().into()));
+        let worker = WorkerId::generate();
+        first.hold(&worker).unwrap();
+        second.hold(&worker).unwrap();
+        assert!(others.find_dead(worker.as_str()).is_none());
+        first.release(&worker);
+        second.hold(&worker).unwrap();
+        assert!(others.find_dead(worker.as_str()).is_none(), "the second handle still works");
+    }
+
+    #[test]
     fn a_file_left_behind_is_taken_for_a_death_and_swept() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["w1", "w2"] {
