@@ -50,11 +50,7 @@ const READERS: usize = 4;
 pub async fn open(options: &SqliteOptions, clock: Arc<dyn Clock>, foreign_results: bool) -> Result<Backend> {
     let place: Arc<str> = format!("sqlite:{}", options.path.display()).into();
     let (options, named) = (options.clone(), place.clone());
-    let runtime = tokio::runtime::Handle::current();
-    let opened = tokio::task::spawn_blocking(move || {
-        let _inside = runtime.enter();
-        Sqlite::open(&options, named, clock, foreign_results)
-    });
+    let opened = tokio::task::spawn_blocking(move || Sqlite::open(&options, named, clock, foreign_results));
     let opened =
         opened.await.map_err(|error| Error::unavailable(format!("{place}: opening it was cut off: {error}")))?;
     let sqlite = Arc::new(opened.map_err(|error| error::at(&place, &error))?);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::task::WorkerId;
 
 /// A process that looks whether we live may hold our lock for a moment.
-const TRIES: usize = 100;
+const TRIES: usize = 25;
 
 /// The locks of this process's workers, and the folder where all have theirs.
 pub(super) struct Locks {
@@ -30,12 +30,15 @@ impl Locks {
 
     /// Locks the file of a worker of this process, if that wasn't done before.
     pub(super) fn hold(&mut self, worker: &WorkerId) -> io::Result<()> {
-        if self.own.contains_key(worker.as_str()) {
-            return Ok(());
-        }
+        let tries = match self.own.get(worker.as_str()) {
+            Some(Some(_)) => return Ok(()),
+            // The handle that has the lock may have let go of it since.
+            Some(None) => 1,
+            None => TRIES,
+        };
         fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(worker.as_str());
-        self.own.insert(worker.as_str().to_owned(), acquire(&path)?);
+        self.own.insert(worker.as_str().to_owned(), acquire(&path, tries)?);
         Ok(())
     }
 
@@ -106,8 +109,8 @@ fn bury(path: &Path, lock: Option<File>) {
 }
 
 /// None where another handle holds the lock for good.
-fn acquire(path: &Path) -> io::Result<Option<File>> {
-    for _ in 0..TRIES {
+fn acquire(path: &Path, tries: usize) -> io::Result<Option<File>> {
+    for _ in 0..tries {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match file.try_lock() {
             // Someone may have deleted the file between our opening and our locking it.
@@ -147,6 +150,19 @@ mod tests {
     }
 
     #[test]
+    fn one_handle_of_a_worker_takes_over_the_lock_that_another_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mut first, mut second, others] = [(); 3].map(|()| Locks::new(folder.path().into()));
+        let worker = WorkerId::generate();
+        first.hold(&worker).unwrap();
+        second.hold(&worker).unwrap();
+        assert!(others.find_dead(worker.as_str()).is_none());
+        first.release(&worker);
+        second.hold(&worker).unwrap();
+        assert!(others.find_dead(worker.as_str()).is_none(), "the second handle still works");
+    }
+
+    #[test]
     fn a_file_left_behind_is_taken_for_a_death_and_swept() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["w1", "w2"] {
@@ -171,7 +187,7 @@ mod tests {
         stale.try_lock().unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!still_at(&stale, &path));
-        let fresh = acquire(&path).unwrap().unwrap();
+        let fresh = acquire(&path, 1).unwrap().unwrap();
         assert!(still_at(&fresh, &path) && !still_at(&stale, &path));
     }
 }

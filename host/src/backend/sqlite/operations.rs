@@ -81,11 +81,14 @@ fn is_in(state: State) -> &'static str {
 fn list(db: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Standing>> {
     let state = filter.state.map_or("state <> 4", is_in);
     let (time, id) = filter.after.as_ref().map_or((i64::MAX, None), |after| (stored(after.0), Some(after.1.as_str())));
+    // The inner part finds the rows without their envelopes: a batch of thousands shares one moment and is sorted.
     let mut find = db.prepare_cached(&format!(
-        "{TRACKED} WHERE {state} AND :now = :now
-         AND (:queue IS NULL OR queue = :queue) AND (:handler IS NULL OR handler = :handler)
-         AND enqueued_at <= :time AND (:id IS NULL OR enqueued_at < :time OR id < :id)
-         ORDER BY enqueued_at DESC, id DESC LIMIT :limit"
+        "{TRACKED} WHERE seq IN (
+            SELECT seq FROM tasq_tasks WHERE {state} AND :now = :now
+            AND (:queue IS NULL OR queue = :queue) AND (:handler IS NULL OR handler = :handler)
+            AND enqueued_at <= :time AND (:id IS NULL OR enqueued_at < :time OR id < :id)
+            ORDER BY enqueued_at DESC, id DESC LIMIT :limit)
+         ORDER BY enqueued_at DESC, id DESC"
     ))?;
     let rows = find.query(rusqlite::named_params! {
         ":now": stored(now),
@@ -109,59 +112,57 @@ fn standing(db: &Connection, id: &TaskId, now: Timestamp) -> Result<Option<Stand
     Ok(Some(Standing::Here(Box::new(tracked(row, now)?))))
 }
 
-/// One walk over each state's own index, never over the tasks themselves but for the running ones.
-fn depths(db: &Connection, now: Timestamp, soon: Timestamp) -> Result<Vec<Depth>> {
-    let mut depths = BTreeMap::new();
-    let mut count = |sql: &str, add: fn(&mut Depth, u64, &Row<'_>) -> Result<()>| -> Result<()> {
-        let mut counted = db.prepare_cached(sql)?;
-        let parameters: &[i64] = &[stored(now), stored(soon)][..counted.parameter_count()];
-        let mut rows = counted.query(rusqlite::params_from_iter(parameters))?;
-        while let Some(row) = rows.next()? {
-            let queue: Name = row.parsed("queue")?;
-            let depth = depths.entry(queue.clone()).or_insert_with(|| empty(queue));
-            add(depth, row.get::<_, i64>("number")?.cast_unsigned(), row)?;
-        }
-        Ok(())
-    };
-    count(
+/// How the rows of a state are counted, by queue, and where the count is added.
+type Count = (&'static str, fn(&mut Depth, &Row<'_>) -> rusqlite::Result<()>);
+
+/// One walk over each state's own index, never over the tasks themselves but for the running ones. `?1` is now, `?2`
+/// is soon.
+const COUNTS: [Count; 5] = [
+    (
         "SELECT queue, count(*) AS number FROM tasq_tasks INDEXED BY tasq_tasks_ready WHERE state = 0 GROUP BY queue",
-        |depth, number, _| {
-            depth.pending += number;
-            Ok(())
-        },
-    )?;
-    count(
-        "SELECT queue, count(*) AS number, sum(due_at > ?1) AS later, sum(due_at > ?1 AND due_at <= ?2) AS soon
+        |depth, row| add(&mut depth.pending, row, "number"),
+    ),
+    (
+        "SELECT queue, sum(due_at <= ?1) AS due, sum(due_at > ?1) AS later, sum(due_at > ?1 AND due_at <= ?2) AS soon
          FROM tasq_tasks INDEXED BY tasq_tasks_due WHERE state = 1 GROUP BY queue",
-        |depth, number, row| {
-            depth.scheduled = row.get::<_, i64>("later")?.cast_unsigned();
-            depth.soon = row.get::<_, i64>("soon")?.cast_unsigned();
-            depth.pending += number - depth.scheduled;
-            Ok(())
+        |depth, row| {
+            add(&mut depth.pending, row, "due")?;
+            add(&mut depth.scheduled, row, "later")?;
+            add(&mut depth.soon, row, "soon")
         },
-    )?;
-    count(
+    ),
+    (
         "SELECT queue, count(*) AS number FROM tasq_tasks INDEXED BY tasq_tasks_leased WHERE state = 2 GROUP BY queue",
-        |depth, number, _| {
-            depth.running = number;
-            Ok(())
-        },
-    )?;
-    count(
+        |depth, row| add(&mut depth.running, row, "number"),
+    ),
+    (
         "SELECT queue, parked, count(*) AS number FROM tasq_tasks INDEXED BY tasq_tasks_aside WHERE state = 3
          GROUP BY queue, parked",
-        |depth, number, row| {
-            *(if row.get("parked")? { &mut depth.parked } else { &mut depth.pending }) += number;
-            Ok(())
-        },
-    )?;
-    count(
+        |depth, row| add(if row.get("parked")? { &mut depth.parked } else { &mut depth.pending }, row, "number"),
+    ),
+    (
         "SELECT queue, count(*) AS number FROM tasq_tasks INDEXED BY tasq_tasks_dead WHERE state = 4 GROUP BY queue",
-        |depth, number, _| {
-            depth.dead = number;
-            Ok(())
-        },
-    )?;
+        |depth, row| add(&mut depth.dead, row, "number"),
+    ),
+];
+
+fn add(to: &mut u64, row: &Row<'_>, column: &str) -> rusqlite::Result<()> {
+    *to += row.get::<_, i64>(column)?.cast_unsigned();
+    Ok(())
+}
+
+fn depths(db: &Connection, now: Timestamp, soon: Timestamp) -> Result<Vec<Depth>> {
+    let times = [stored(now), stored(soon)];
+    let mut depths = BTreeMap::new();
+    for (sql, add) in COUNTS {
+        let mut counted = db.prepare_cached(sql)?;
+        let used = counted.parameter_count();
+        let mut rows = counted.query(rusqlite::params_from_iter(&times[..used]))?;
+        while let Some(row) = rows.next()? {
+            let queue: Name = row.parsed("queue")?;
+            add(depths.entry(queue.clone()).or_insert_with(|| empty(queue)), row)?;
+        }
+    }
     Ok(depths.into_values().collect())
 }
 

@@ -60,12 +60,15 @@ impl Results for Sqlite {
 
 fn list(db: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Record>> {
     let (time, id) = filter.after.as_ref().map_or((i64::MAX, None), |after| (stored(after.0), Some(after.1.as_str())));
+    // The inner part finds the rows without their records: a batch of thousands shares one moment and is sorted.
     let mut find = db.prepare_cached(
-        "SELECT record FROM tasq_results WHERE expires_at > :now
-         AND (:state IS NULL OR state = :state)
-         AND (:queue IS NULL OR queue = :queue) AND (:handler IS NULL OR handler = :handler)
-         AND enqueued_at <= :time AND (:id IS NULL OR enqueued_at < :time OR id < :id)
-         ORDER BY enqueued_at DESC, id DESC LIMIT :limit",
+        "SELECT record FROM tasq_results WHERE seq IN (
+            SELECT seq FROM tasq_results WHERE expires_at > :now
+            AND (:state IS NULL OR state = :state)
+            AND (:queue IS NULL OR queue = :queue) AND (:handler IS NULL OR handler = :handler)
+            AND enqueued_at <= :time AND (:id IS NULL OR enqueued_at < :time OR id < :id)
+            ORDER BY enqueued_at DESC, id DESC LIMIT :limit)
+         ORDER BY enqueued_at DESC, id DESC",
     )?;
     let rows = find.query(named_params! {
         ":now": stored(now),

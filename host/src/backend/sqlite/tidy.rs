@@ -43,6 +43,14 @@ pub(super) fn lease_holders(db: &Connection) -> Result<Vec<String>> {
     }
 }
 
+/// Whether a worker holds a lease that hasn't run out.
+pub(super) fn holds_lease(db: &Connection, worker: &str, now: Timestamp) -> Result<bool> {
+    let mut find = db.prepare_cached(
+        "SELECT 1 FROM tasq_tasks INDEXED BY tasq_tasks_leased WHERE state = 2 AND worker = ?1 AND until > ?2 LIMIT 1",
+    )?;
+    Ok(find.exists(params![worker, stored(now)])?)
+}
+
 /// The queues that have results or dead letters.
 pub(super) fn queues_with_ended(db: &Connection) -> Result<HashSet<String>> {
     let mut queues = HashSet::new();
@@ -75,21 +83,24 @@ impl Turn<'_> {
         Ok((taken, next))
     }
 
-    /// A worker is gone: its leases run out now, at most [`CHUNK`] a call. True if there may be more.
-    pub(super) fn lose_all_of(&mut self, worker: &str) -> Result<bool> {
-        let leases = self.leases_of(worker, CHUNK, Timestamp(u64::MAX))?;
-        leases.iter().try_for_each(|lease| self.lose(lease))?;
-        Ok(leases.len() == CHUNK)
+    /// A worker is gone: its leases run out now, at most [`CHUNK`] a call. Whoever reserves next takes them back. How
+    /// many there were.
+    pub(super) fn end_leases_of(&mut self, worker: &str) -> Result<usize> {
+        self.sql("DELETE FROM tasq_workers WHERE id = ?1")?.execute([worker])?;
+        let ended = self
+            .sql(
+                "UPDATE tasq_tasks SET until = ?2 WHERE seq IN (
+                    SELECT seq FROM tasq_tasks INDEXED BY tasq_tasks_leased
+                    WHERE state = 2 AND worker = ?1 AND until > ?2 LIMIT ?3)",
+            )?
+            .execute(params![worker, stored(self.now), limit(CHUNK)])?;
+        self.news.runnable |= ended > 0;
+        Ok(ended)
     }
 
     /// A worker has left.
     pub(super) fn withdraw(&mut self, worker: &WorkerId) -> Result<()> {
-        self.sql("DELETE FROM tasq_workers WHERE id = ?1")?.execute([worker.as_str()])?;
-        // Whoever reserves next takes them back, and what is more than one call's worth with the calls after it.
-        let left = self
-            .sql("UPDATE tasq_tasks SET until = min(until, ?2) WHERE state = 2 AND worker = ?1")?
-            .execute(params![worker.as_str(), stored(self.now)])?;
-        self.news.runnable |= left > 0;
+        while self.end_leases_of(worker.as_str())? == CHUNK {}
         self.locks.release(worker);
         Ok(())
     }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::alive::Locks;
 use super::link::{Answer, Begun, Job, Kind, Post};
 use super::tidy;
-use super::turn::{Dice, News, Turn};
+use super::turn::{CHUNK, Dice, News, Turn};
 use super::wake::Bell;
 use crate::backend::url::Sync;
 use crate::clock::Clock;
@@ -188,11 +188,15 @@ impl Writer {
     /// The leases of workers whose lock is free run out now.
     fn bury_the_dead(&mut self) -> Result<()> {
         self.state.felt = Instant::now();
-        let holders = tidy::lease_holders(&self.db)?;
-        self.state.others = holders.iter().any(|worker| !self.locks.holds(worker));
-        for worker in holders {
+        self.state.others = false;
+        let now = self.clock.now();
+        for worker in tidy::lease_holders(&self.db)? {
+            if self.locks.holds(&worker) || !tidy::holds_lease(&self.db, &worker, now)? {
+                continue;
+            }
+            self.state.others = true;
             let Some(grave) = self.locks.find_dead(&worker) else { continue };
-            while self.alone(|turn| turn.lose_all_of(&worker))? {}
+            while self.alone(|turn| turn.end_leases_of(&worker))? == CHUNK {}
             tracing::info!(worker, "a worker is gone; its tasks come back");
             grave.close();
         }
