@@ -144,7 +144,6 @@ fn hostile(behaviour: Value, limit: Duration, expect: impl Fn(&Failure, &Receipt
     });
 }
 
-const CPU: Duration = Duration::from_millis(150);
 const WALL: Duration = Duration::from_millis(400);
 
 fn is(failure: &Failure, kind: FailureKind, code: &str) {
