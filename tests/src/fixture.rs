@@ -29,6 +29,11 @@ pub trait Place: Send + Sync {
     /// The unit of a law's spans: so long that a busy machine's delays don't matter beside it, so short that
     /// [`Place::pass`] may wait for it.
     fn beat(&self) -> Duration;
+
+    /// False where time may run on while the backend works, so that a measured delay says nothing.
+    fn keeps_time(&self) -> bool {
+        true
+    }
 }
 
 /// A law's surroundings: a place, one handle of it, and short ways to use it.
@@ -65,6 +70,11 @@ impl Fixture {
     /// Now, by the server's clock.
     pub fn now(&self) -> Timestamp {
         self.place.now()
+    }
+
+    /// Whether a measured delay says something.
+    pub fn keeps_time(&self) -> bool {
+        self.place.keeps_time()
     }
 
     /// So many units of time.
@@ -353,5 +363,10 @@ impl Place for SqliteSimulated {
 
     fn beat(&self) -> Duration {
         Duration::from_secs(60)
+    }
+
+    fn keeps_time(&self) -> bool {
+        // Paused time jumps ahead whenever the runtime has nothing to do but wait for the writer's thread.
+        false
     }
 }
