@@ -11,8 +11,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use crate::backend::Backend;
-use crate::broker::{Due, Filter, Message, Signal};
+use crate::broker::{Due, Message, Signal};
 use crate::codec;
+use crate::results::Filter;
 use crate::sandbox::{Call, Handler, Sandbox};
 use crate::task::{Headers, Name, Priority, Task, TaskId, TaskOptions, Timestamp};
 use crate::worker::{self, Summary};

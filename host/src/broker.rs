@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, broadcast};
 
 use crate::error::Result;
-use crate::results::Record;
+use crate::results::{Filter, Record};
 use crate::task::{Ending, FailedRun, Headers, Name, Priority, Run, State, TaskId, Timestamp, WorkerId};
 
 pub mod shares;
@@ -247,25 +247,6 @@ pub struct Letter {
     /// What to deliver.
     pub effect: Effect,
 }
-
-/// Which tasks to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only this state.
-    pub state: Option<State>,
-    /// Only this queue.
-    pub queue: Option<Name>,
-    /// Only this handler.
-    pub handler: Option<Name>,
-    /// At most this many.
-    pub limit: usize,
-    /// Only what is older than this place in the order (time of enqueueing, then id; newest first).
-    pub after: Option<Cursor>,
-}
-
-/// A place in a list.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor(pub Timestamp, pub TaskId);
 
 /// Where a task stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::{self, Backend, url::Url};
-use crate::broker::{Cursor, Due, Filter, Message, Standing, Tracked, WorkerReport};
+use crate::broker::{Due, Message, Standing, Tracked, WorkerReport};
 use crate::codec::{self, Unreadable};
 use crate::error::{Error, Result};
-use crate::results::{REMEMBER, RETENTION, Record};
-use crate::sandbox::PAYLOAD;
-use crate::task::{Headers, Name, Priority, State, Task, TaskId, TaskOptions, check_header};
+use crate::results::{Cursor, Filter, REMEMBER, RETENTION, Record};
+use crate::task::{Headers, Name, PAYLOAD, Priority, State, Task, TaskId, TaskOptions, check_header};
 
 mod wait;
 

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::broker::Filter;
 use crate::error::Result;
 use crate::task::{FailedRun, Failure, Name, Priority, Receipt, State, TaskId, Timestamp, WorkerId};
 
@@ -80,3 +79,22 @@ pub struct Record {
     /// How long this record is kept from `finished_at`.
     pub keep: Duration,
 }
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this state.
+    pub state: Option<State>,
+    /// Only this queue.
+    pub queue: Option<Name>,
+    /// Only this handler.
+    pub handler: Option<Name>,
+    /// At most this many.
+    pub limit: usize,
+    /// Only what is older than this place in the order (time of enqueueing, then id; newest first).
+    pub after: Option<Cursor>,
+}
+
+/// A place in a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(pub Timestamp, pub TaskId);

@@ -239,7 +239,5 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 pub const CPU: Duration = Duration::from_secs(5);
 /// Memory of one run, unless the manifest says otherwise.
 pub const MEMORY: u64 = 128 << 20;
-/// The largest payload.
-pub const PAYLOAD: usize = 4 << 20;
 /// The largest result.
 pub const RESULT: usize = 1 << 20;

@@ -292,6 +292,9 @@ pub struct Task {
     pub options: TaskOptions,
 }
 
+/// The largest payload, in bytes.
+pub const PAYLOAD: usize = 4 << 20;
+
 /// One start of a task: the fencing token that every extension and every end names. Each reserve gives a higher number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Run {

@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tasq_host::backend::{Backend, memory};
 use tasq_host::broker::{
-    Delivery, Depth, Effect, End, Filter, HandlerReport, Operations, Order, Reserve, Settled, Standing, WorkerReport,
+    Delivery, Depth, Effect, End, HandlerReport, Operations, Order, Reserve, Settled, Standing, WorkerReport,
 };
 use tasq_host::client::{Known, Waited};
 use tasq_host::clock::Simulated;
 use tasq_host::error::{Error, ErrorKind, Result};
-use tasq_host::results::{REMEMBER, RETENTION, Record};
+use tasq_host::results::{Filter, REMEMBER, RETENTION, Record};
 use tasq_host::task::{Ending, Failure, FailureKind, Headers, Name, Receipt, State, TaskId, WorkerId};
 use tasq_host::{Client, NewTask, codec};
 use tokio::time::Instant;

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tasq_host::sandbox::PAYLOAD;
-use tasq_host::task::{Backoff, Priority, State, Timestamp, check_header};
+use tasq_host::task::{Backoff, PAYLOAD, Priority, State, Timestamp, check_header};
 
 use super::error::Error;
 

@@ -18,8 +18,8 @@ use super::manifest::OnTrap;
 use super::meter::{Meter, Metered, Stopped};
 use super::output::printable;
 use super::stop::Wish;
-use super::{CPU, Call, Handler, MEMORY, PAYLOAD, RESULT, Stop, TIMEOUT};
-use crate::task::{Failure, FailureKind, Outcome, Receipt, Verdict, truncate};
+use super::{CPU, Call, Handler, MEMORY, RESULT, Stop, TIMEOUT};
+use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Verdict, truncate};
 
 /// What every run of a sandbox shares.
 pub(super) struct Shared {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tasq_host::broker::{Due, Filter, Message, Pushed};
+use tasq_host::broker::{Due, Message, Pushed};
+use tasq_host::results::{Filter};
 use tasq_host::task::{Ending, Priority, Timestamp};
 
 use crate::fixture::Fixture;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tasq_host::broker::{Cursor, Filter};
-use tasq_host::results::{KEEP_DEAD, KEEP_DONE, Record};
+use tasq_host::results::{Cursor, Filter, KEEP_DEAD, KEEP_DONE, Record};
 use tasq_host::task::{State, Timestamp};
 
 use crate::fixture::Fixture;

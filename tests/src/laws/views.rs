@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tasq_host::broker::{Cursor, Depth, Due, Filter, Message, Signal, Standing, WorkerReport};
+use tasq_host::broker::{Depth, Due, Message, Signal, Standing, WorkerReport};
+use tasq_host::results::{Cursor, Filter};
 use tasq_host::broker::{HandlerReport, Reserve};
 use tasq_host::task::{Ending, Headers, Priority, State};
 use tokio::sync::broadcast::error::TryRecvError;

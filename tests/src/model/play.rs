@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tasq_host::backend::Backend;
-use tasq_host::broker::{Cursor, Delivery, Effect, End, Filter, Held, Message, Reserve};
+use tasq_host::broker::{Delivery, Effect, End, Held, Message, Reserve};
 use tasq_host::clock::{Clock, Simulated};
+use tasq_host::results::{Cursor, Filter};
 use tasq_host::task::{Ending, Name, Run, State, TaskId, Timestamp};
 
 use super::ops::{Finish, Op};

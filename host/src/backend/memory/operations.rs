@@ -7,8 +7,9 @@ use async_trait::async_trait;
 
 use super::Memory;
 use super::layout::{Layout, Queue, Slot, Stand};
-use crate::broker::{Depth, Filter, Operations, Standing, WorkerReport};
+use crate::broker::{Depth, Operations, Standing, WorkerReport};
 use crate::error::Result;
+use crate::results::Filter;
 use crate::task::{Name, TaskId, Timestamp, WorkerId};
 
 #[async_trait]

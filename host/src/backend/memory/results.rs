@@ -7,9 +7,8 @@ use async_trait::async_trait;
 
 use super::Memory;
 use super::layout::{CHUNK, Line};
-use crate::broker::Filter;
 use crate::error::Result;
-use crate::results::{KEEP_DEAD, KEEP_DONE, Record, Results};
+use crate::results::{Filter, KEEP_DEAD, KEEP_DONE, Record, Results};
 use crate::task::{Name, State, TaskId, Timestamp};
 
 /// Records, and the orders in which they leave.

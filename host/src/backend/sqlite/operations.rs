@@ -11,8 +11,9 @@ use super::Sqlite;
 use super::error::unreadable;
 use super::link::Kind;
 use super::rows::{Columns, collect, limit, stored, tracked};
-use crate::broker::{Depth, Filter, Operations, Standing, WorkerReport};
+use crate::broker::{Depth, Operations, Standing, WorkerReport};
 use crate::error::{Error, Result};
+use crate::results::Filter;
 use crate::task::{Name, State, TaskId, Timestamp, WorkerId};
 
 const TRACKED: &str = "SELECT * FROM tasq_tasks JOIN tasq_envelopes USING (seq)";

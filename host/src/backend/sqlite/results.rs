@@ -7,9 +7,8 @@ use super::Sqlite;
 use super::link::Kind;
 use super::rows::{Columns, collect, limit, stored};
 use super::turn::Turn;
-use crate::broker::Filter;
 use crate::error::Result;
-use crate::results::{Record, Results};
+use crate::results::{Filter, Record, Results};
 use crate::task::{Name, State, TaskId, Timestamp};
 
 #[async_trait]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::super::error::Error;
 use super::super::{connect, input, output, view};
 use crate::config::Config;
-use tasq_host::broker::{Cursor, Filter};
+use tasq_host::results::{Cursor, Filter};
 use tasq_host::task::{Name, State, Timestamp};
 
 /// List tasks, newest first
