@@ -1,7 +1,7 @@
 //! Takes tasks from the broker, runs them, and hands in how they ended.
 //!
-//! This file's loop reserves and starts attempts, which run on the sandbox's own threads; `porter` carries what they
-//! hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
+//! This file's loop reserves and fills `slots`, which run attempts on the sandbox's own threads; `porter` carries what
+//! these hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
 //! `relay` delivers what belongs to another server.
 
 use std::future::Future;
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::backend::Backend;
@@ -27,10 +26,12 @@ mod porter;
 mod relay;
 mod room;
 mod settle;
+mod slots;
 
 use attempt::Crew;
 use lease::Leases;
 use room::Room;
+use slots::Slots;
 
 /// What a worker does.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ const WAIT_FOR_EMPTY: Duration = Duration::from_millis(20);
 const SOON: Duration = Duration::from_secs(1);
 /// More than this isn't reserved in one call: a batch stays a few milliseconds of the broker's time.
 const BATCH: usize = 1_000;
+/// At the worker's own end, a broker that can't be reached gets so long to come back.
+const LAST_TRY: Duration = Duration::from_secs(30);
 /// Pauses between calls into a broker that can't be reached.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
@@ -93,37 +96,42 @@ pub async fn run(
 ) -> Result<Summary> {
     let worker = WorkerId::generate();
     let leases = Arc::new(Leases::default());
-    let (ends, settling) = settle::start(backend.clone(), leases.clone());
-    let relaying = relay::start(&backend);
-    let holding = lease::start(backend.broker.clone(), leases.clone(), options.lease);
-    let (handed, freed) = porter::start(ends, sandbox.guests());
-    let crew = Crew { worker, sandbox, handed, max_lost: options.max_lost };
-    let reporting = report_each(&backend, report(&crew, &options), options.lease);
-    let mut shift = Shift {
-        room: Room::new(options.concurrency),
-        crew: Arc::new(crew),
-        leases: leases.clone(),
-        attempts: JoinSet::new(),
-        freed,
-        recall: Arc::new(Notify::new()),
-        options,
-    };
-    let worked = {
+    let (ends, handed_in) = mpsc::channel(settle::BACKLOG);
+    let _relaying = relay::start(&backend);
+    let _holding = lease::start(backend.broker.clone(), leases.clone(), options.lease);
+    let (counter, freed, porter) = porter::start(options.concurrency, ends, sandbox.guests());
+    let crew = Arc::new(Crew { worker: worker.clone(), sandbox, counter, max_lost: options.max_lost });
+    let _reporting = report_each(&backend, report(&crew, &options), options.lease);
+    let working = async {
+        let mut shift = Shift {
+            room: Room::new(options.concurrency),
+            slots: Slots::open(options.concurrency, &crew),
+            crew,
+            leases: leases.clone(),
+            freed,
+            recall: Arc::new(Notify::new()),
+            options,
+        };
         let (stop, stop_now) = (pin!(stop), pin!(stop_now));
         let mut stops = Stops { stop, stop_now, draining: false, hurried: false };
         let worked = shift.work(&backend, &mut stops).await;
         shift.drain(&mut stops).await;
+        // With the porter goes the last sender: the settler ends when everything handed in is written.
+        drop((shift, porter));
         worked
     };
-    let worker = shift.crew.worker.clone();
-    drop(shift);
-    // Every sender is gone now: the settler ends when the last end is written.
-    let settled = settling.finish().await;
-    drop((relaying, holding, reporting));
+    // In one task: a batch of ends wakes both at once.
+    let mut settling = pin!(settle::settle_all(&backend, &leases, handed_in));
+    let worked = tokio::select! {
+        worked = working => worked,
+        settled = &mut settling => return settled,
+    };
+    let settled = tokio::time::timeout(LAST_TRY, settling).await;
     if let Err(error) = backend.operations.withdraw(&worker).await {
         tracing::debug!("the worker's entry is left to expire: {error}");
     }
-    let mut summary = settled?;
+    let too_late = |_| Error::unavailable("the last ends could not be written; their tasks will run again");
+    let mut summary = settled.map_err(too_late)??;
     (summary.scheduled, summary.parked) = worked?;
     Ok(summary)
 }
@@ -154,8 +162,7 @@ struct Shift {
     leases: Arc<Leases>,
     options: Options,
     room: Room,
-    /// Aborted when the worker is dropped.
-    attempts: JoinSet<()>,
+    slots: Slots,
     /// The handlers whose slots are free again.
     freed: mpsc::Receiver<Vec<Name>>,
     /// Ends a reserve's wait early.
@@ -233,26 +240,20 @@ impl Shift {
 
     fn start(&mut self, deliveries: Vec<Delivery>, give_back: bool) {
         let seats = self.leases.take(deliveries.iter().map(|delivery| delivery.run.clone()));
-        for (delivery, seat) in deliveries.into_iter().zip(seats) {
+        for (delivery, seat) in deliveries.iter().zip(&seats) {
             self.room.enter(&delivery.handler);
             if give_back {
                 seat.stop.wish(Wish::GiveBack);
             }
-            let attempt = attempt::run(self.crew.clone(), delivery, seat);
-            self.attempts.spawn_on(attempt, self.crew.sandbox.guests());
         }
+        self.slots.fill(deliveries.into_iter().zip(seats));
     }
 
     fn take_back(&mut self, handlers: &[Name]) {
         for handler in handlers {
             self.room.leave(handler);
         }
-        while let Some(ended) = self.attempts.try_join_next() {
-            // An attempt catches the panics of guests and host functions itself; one of its own is a bug to be seen.
-            if let Err(error) = ended {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
+        self.slots.check();
     }
 
     /// What is left, scheduled and parked, if nothing else is in the worker's queues.

@@ -101,7 +101,9 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
     let (stop, stop_now) = stops()?;
     say_hello(&config, &sandbox, &options);
-    let summary = worker::run(backend, Arc::new(sandbox), options, stop, stop_now).await?;
+    // Among the runtime's other tasks: from the main thread each turn of the worker would wake another one.
+    let working = tokio::spawn(worker::run(backend, Arc::new(sandbox), options, stop, stop_now));
+    let summary = working.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))??;
     say_goodbye(&summary, args.until_empty);
     let died = args.until_empty && summary.dead > 0;
     if died { Err(Error::silent(Code::Failed)) } else { Ok(()) }
