@@ -110,8 +110,10 @@ impl Meter {
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(async move {
-                // Back of the queue first: whoever waits gets the turn.
+                // Behind whoever waits for a turn, and always once out of the poll: a stop, a deadline or another task
+                // of this thread would go unseen as long as a turn is free.
                 meter.give_up_turn();
+                tokio::task::yield_now().await;
                 let turn = turns.acquire_owned().await.ok();
                 *meter.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
             }),
