@@ -15,6 +15,7 @@ use crate::task::{Name, Outcome, Receipt, Task, Timestamp};
 mod budget;
 mod cache;
 mod call;
+mod command;
 mod engine;
 mod handlers;
 mod imports;
@@ -23,6 +24,7 @@ mod limits;
 pub mod manifest;
 mod meter;
 mod output;
+mod program;
 pub mod stop;
 mod swap;
 
@@ -31,6 +33,7 @@ use cache::Cache;
 use engine::Ticker;
 use handlers::Loader;
 pub use manifest::Manifest;
+use program::{Linkers, Program};
 pub use stop::Stop;
 
 /// How a sandbox is set up; nothing in here changes while it lives.
@@ -67,7 +70,7 @@ pub struct Handler {
     pub digest: String,
     /// Its limits and grants.
     pub manifest: Manifest,
-    pre: imports::TaskHandlerPre<imports::State>,
+    program: Program,
 }
 
 /// Why a file isn't taken as a handler.
@@ -170,7 +173,7 @@ impl Sandbox {
             active,
             wake: Box::new(move || ticker.wake()),
         };
-        let loader = Loader { linker: imports::linker(&engine)?, engine, cache };
+        let loader = Loader { linkers: Linkers::new(&engine)?, engine, cache };
         Ok(Sandbox {
             shared: Arc::new(shared),
             loader,

@@ -99,7 +99,7 @@ fn a_broken_file_is_said_once_and_replaces_nothing() {
     fs::copy(example("add"), &file).expect("copy");
     let worker = Worker::start(home.path());
     fs::write(&file, "no component").expect("write");
-    worker.says("not a WebAssembly component: found text; not served");
+    worker.says("not a WebAssembly component or module: found text; not served");
     assert_eq!(result_of(home.path(), "add", r#"{"arg1":1,"arg2":2}"#), r#"{"result":3}"#);
     // Looked at again for another file, the broken one is not told of again.
     fs::copy(guest("echo"), home.path().join("wasm/echo.wasm")).expect("copy");

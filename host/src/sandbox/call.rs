@@ -12,11 +12,13 @@ use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::budget::Budget;
-use super::imports::{self, State, TaskFacts};
+use super::command::{self, Surroundings};
+use super::imports::{self, State, TaskFacts, TaskHandler};
 use super::limits::Limits;
 use super::manifest::OnTrap;
 use super::meter::{Meter, Metered, Stopped};
 use super::output::printable;
+use super::program::Program;
 use super::stop::Wish;
 use super::{CPU, Call, Handler, MEMORY, RESULT, Stop, TIMEOUT};
 use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Verdict, truncate};
@@ -33,13 +35,15 @@ pub(super) struct Shared {
 
 /// One call of a guest into the host carries at most this; the largest wish is a follow-up's payload.
 const PER_HOST_CALL: usize = PAYLOAD + (256 << 10);
-const MESSAGE: usize = 4 << 10;
+pub(super) const MESSAGE: usize = 4 << 10;
 /// The host had no room: what a worker does with a slot too many.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
 /// How a call ended before anyone judged it.
 enum Raw {
     Returned(Result<Vec<u8>, imports::Failure>),
+    /// A command ended with this status.
+    Exited(i32),
     Broke(wasmtime::Error),
     NotStarted(wasmtime::Error),
     Panicked(Box<dyn Any + Send>),
@@ -104,7 +108,7 @@ impl Shared {
         let facts = TaskFacts { id: call.task.id.clone(), attempt: call.attempt };
         let state = State::new(limits, facts, handler.clone(), Stop::new(), deadline);
         match enter(&mut self.store(state, meter), handler, call, TIMEOUT).await {
-            Raw::Returned(_) => Ok(()),
+            Raw::Returned(_) | Raw::Exited(_) => Ok(()),
             Raw::NotStarted(error) | Raw::Broke(error) => Err(error),
             Raw::Panicked(_) | Raw::Stopped(_) | Raw::Wished(_) => unreachable!("nobody asks a bare call to stop"),
         }
@@ -146,10 +150,42 @@ async fn drive(
 
 /// Instantiates and calls.
 async fn enter(store: &mut Store<State>, handler: &Handler, call: &Call, timeout: Duration) -> Raw {
-    let instance = match handler.pre.instantiate_async(&mut *store).await {
-        Ok(instance) => instance,
-        Err(error) => return Raw::NotStarted(error),
-    };
+    if !matches!(handler.program, Program::Handler(_)) {
+        store.data_mut().surroundings = Some(Surroundings::of(call, timeout));
+    }
+    match &handler.program {
+        Program::Handler(pre) => match pre.instantiate_async(&mut *store).await {
+            Ok(instance) => handle(store, &instance, call, timeout).await,
+            Err(error) => Raw::NotStarted(error),
+        },
+        Program::Command(pre) => match pre.instantiate_async(&mut *store).await {
+            Ok(command) => {
+                exited(command.wasi_cli_run().call_run(&mut *store).await.map(|ended| i32::from(ended.is_err())))
+            }
+            Err(error) => Raw::NotStarted(error),
+        },
+        Program::Module(pre) => match pre.instantiate_async(&mut *store).await {
+            Ok(instance) => match instance.get_typed_func::<(), ()>(&mut *store, "_start") {
+                Ok(start) => exited(start.call_async(&mut *store, ()).await.map(|()| 0)),
+                Err(error) => Raw::NotStarted(error),
+            },
+            Err(error) => Raw::NotStarted(error),
+        },
+    }
+}
+
+/// A command's exit travels as an error where it didn't return.
+fn exited(ended: wasmtime::Result<i32>) -> Raw {
+    match ended {
+        Ok(status) => Raw::Exited(status),
+        Err(error) => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(status)) => Raw::Exited(*status),
+            None => Raw::Broke(error),
+        },
+    }
+}
+
+async fn handle(store: &mut Store<State>, instance: &TaskHandler, call: &Call, timeout: Duration) -> Raw {
     let headers: Vec<imports::Header<'_>> =
         call.task.headers.iter().map(|(name, value)| imports::Header { name, value }).collect();
     let upstream: Vec<&[u8]> = call.task.upstream.iter().map(|result| &result[..]).collect();
@@ -167,8 +203,7 @@ async fn enter(store: &mut Store<State>, handler: &Handler, call: &Call, timeout
         headers: &headers,
         upstream: &upstream,
     };
-    let handler = instance.tasq_handler_handler();
-    match handler.call_handle(&mut *store, &call.task.payload, task).await {
+    match instance.tasq_handler_handler().call_handle(&mut *store, &call.task.payload, task).await {
         Ok(returned) => Raw::Returned(returned),
         Err(error) => Raw::Broke(error),
     }
@@ -188,6 +223,12 @@ fn judge(
 ) -> (Outcome, Vec<String>) {
     let error = match raw {
         Raw::Returned(returned) => return (returned_by(returned), Vec::new()),
+        Raw::Exited(status) => {
+            let state = store.data();
+            let stdout =
+                state.surroundings.as_ref().map(|surroundings| surroundings.stdout.clone()).unwrap_or_default();
+            return (command::outcome(status, &stdout, &state.stderr.text()), Vec::new());
+        }
         Raw::Wished(wish) => return (wished(wish), Vec::new()),
         Raw::Stopped(stopped) => return (stopped_by(stopped, timeout, cpu), Vec::new()),
         Raw::Panicked(panic) => {

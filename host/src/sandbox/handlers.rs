@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 use super::cache::Cache;
-use super::imports::{EXPORT, Mismatch, State, TaskHandlerPre, check_export, survey};
 use super::kinds::{self, Kind};
-use super::{Access, Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
+use super::program::{Code, Linkers};
+use super::{Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
 use crate::task::Name;
 
 /// Larger files are refused unread.
@@ -24,7 +24,7 @@ const LARGEST: u64 = 64 << 20;
 /// Turns files into handlers.
 pub(super) struct Loader {
     pub(super) engine: Engine,
-    pub(super) linker: Linker<State>,
+    pub(super) linkers: Linkers,
     pub(super) cache: Option<Cache>,
 }
 
@@ -98,10 +98,10 @@ impl Loader {
             let hint = "put the file back that the manifest names, or change its `digest`".to_owned();
             return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
         }
-        let component = self.compile(file, &wasm)?;
-        let pre = self.link(file, &component)?;
-        check_memory(file, &component, &manifest)?;
-        Ok(Arc::new(Handler { name, digest: wasm.digest, manifest, pre }))
+        let code = self.compile(file, &wasm)?;
+        let program = self.linkers.link(&self.engine, file, &code)?;
+        check_memory(file, &code, &manifest)?;
+        Ok(Arc::new(Handler { name, digest: wasm.digest, manifest, program }))
     }
 
     /// What the host would make of a file. An error only where it can't be read.
@@ -109,50 +109,26 @@ impl Loader {
         let wasm = read(file)?;
         let (imports, refusal) = match self.compile(file, &wasm) {
             Err(refusal) => (Vec::new(), Some(refusal)),
-            Ok(component) => (survey(&self.engine, &component), self.file(file, None).err()),
+            Ok(code) => (code.imports(&self.engine), self.file(file, None).err()),
         };
         Ok(Inspection { digest: wasm.digest, bytes: wasm.bytes.len() as u64, imports, refusal })
     }
 
-    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Component, Refusal> {
-        if let Kind::Other { found, hint } = kinds::of(&wasm.bytes) {
-            let reason = format!("not a WebAssembly component: {found}");
-            return Err(Refusal { hint, ..refuse(file, reason) });
-        }
-        let compiled = match &self.cache {
-            Some(cache) => cache.component(&self.engine, wasm.digest.trim_start_matches("sha256:"), &wasm.bytes),
-            None => Component::new(&self.engine, &wasm.bytes),
+    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Code, Refusal> {
+        let digest = wasm.digest.trim_start_matches("sha256:");
+        let (what, compiled) = match (kinds::of(&wasm.bytes), &self.cache) {
+            (Kind::Other { found, hint }, _) => {
+                let reason = format!("not a WebAssembly component or module: {found}");
+                return Err(Refusal { hint, ..refuse(file, reason) });
+            }
+            (Kind::Component, Some(cache)) => {
+                ("component", cache.load(&self.engine, digest, &wasm.bytes).map(Code::Component))
+            }
+            (Kind::Component, None) => ("component", Component::new(&self.engine, &wasm.bytes).map(Code::Component)),
+            (Kind::Module, Some(cache)) => ("module", cache.load(&self.engine, digest, &wasm.bytes).map(Code::Module)),
+            (Kind::Module, None) => ("module", Module::new(&self.engine, &wasm.bytes).map(Code::Module)),
         };
-        compiled.map_err(|error| refuse(file, format!("not a valid component: {}", one_line(&error))))
-    }
-
-    fn link(&self, file: &Path, component: &Component) -> Result<TaskHandlerPre<State>, Refusal> {
-        let refused: Vec<String> = survey(&self.engine, component)
-            .into_iter()
-            .filter(|import| import.access == Access::Refused)
-            .map(|import| import.interface)
-            .collect();
-        if !refused.is_empty() {
-            let reason = format!("imports what no handler gets: {}", refused.join(", "));
-            let hint = "`tasq-host handler check` shows every import and what becomes of it".to_owned();
-            return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
-        }
-        let pre = self.linker.instantiate_pre(component);
-        let pre = pre.map_err(|error| refuse(file, format!("can't be linked: {}", one_line(&error))))?;
-        check_export(&pre).map_err(|mismatch| {
-            let ty = component.component_type();
-            let exports: Vec<&str> = ty.exports(&self.engine).map(|(name, _)| name).collect();
-            let reason = match mismatch {
-                Mismatch::Missing if exports.is_empty() => format!("expected an export {EXPORT}, found nothing"),
-                Mismatch::Missing => format!("expected an export {EXPORT}, found {}", exports.join(", ")),
-                Mismatch::Type(error) => {
-                    format!("expected a `handle` of the contract's type, found another: {}", one_line(&error))
-                }
-            };
-            let hint = "build it for the world `task-handler` of wit/handler.wit".to_owned();
-            Refusal { hint: Some(hint), ..refuse(file, reason) }
-        })?;
-        TaskHandlerPre::new(pre).map_err(|error| refuse(file, format!("can't be linked: {}", one_line(&error))))
+        compiled.map_err(|error| refuse(file, format!("not a valid {what}: {}", one_line(&error))))
     }
 }
 
@@ -215,11 +191,9 @@ pub(super) fn contents(file: &Path, largest: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A component whose memory is too large from the start would fail at each run.
-fn check_memory(file: &Path, component: &Component, manifest: &Manifest) -> Result<(), Refusal> {
-    let required = component.resources_required();
-    let pages = required.and_then(|required| required.max_initial_memory_size).unwrap_or(0);
-    let initial = pages.saturating_mul(64 << 10);
+/// A program whose memory is too large from the start would fail at each run.
+fn check_memory(file: &Path, code: &Code, manifest: &Manifest) -> Result<(), Refusal> {
+    let initial = code.initial_memory();
     let limit = manifest.memory.unwrap_or(ByteSize::b(MEMORY));
     if initial <= limit.as_u64() {
         return Ok(());
@@ -229,6 +203,6 @@ fn check_memory(file: &Path, component: &Component, manifest: &Manifest) -> Resu
 }
 
 /// An error and its causes, on one line.
-fn one_line(error: &wasmtime::Error) -> String {
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -15,15 +15,15 @@ fn what_is_no_component_is_refused_by_what_it_is() {
     let whole = fs::read(guest("noop")).unwrap();
     let noise: Vec<u8> = (0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
     for (bytes, want) in [
-        (noise, "not a WebAssembly component: found other data"),
-        (Vec::new(), "not a WebAssembly component: the file is empty"),
-        (b"hello\n".to_vec(), "not a WebAssembly component: found text"),
-        (b"(component)".to_vec(), "not a WebAssembly component: found WebAssembly text"),
+        (noise, "not a WebAssembly component or module: found other data"),
+        (Vec::new(), "not a WebAssembly component or module: the file is empty"),
+        (b"hello\n".to_vec(), "not a WebAssembly component or module: found text"),
+        (b"(component)".to_vec(), "not a WebAssembly component or module: found WebAssembly text"),
         (whole[..8].to_vec(), "expected an export tasq:handler/handler@0.1.0, found nothing"),
         (whole[..whole.len() / 2].to_vec(), "not a valid component: "),
         (whole[..whole.len() - 1].to_vec(), "not a valid component: "),
-        (wat::parse_str("(module)").unwrap(), "not a WebAssembly component: found a core module"),
-        (b"\0asm\x0e\0\x01\0".to_vec(), "not a WebAssembly component: found an unknown version of WebAssembly"),
+        (wat::parse_str("(module)").unwrap(), "not a WebAssembly component or module: found a core module"),
+        (b"\0asm\x0e\0\x01\0".to_vec(), "not a WebAssembly component or module: found an unknown version of WebAssembly"),
     ] {
         let folder = Folder::new();
         folder.put("bad.wasm", bytes);
@@ -40,7 +40,7 @@ fn compiled_code_is_refused_although_the_engine_made_it() {
     let compiled = fs::read_dir(private).unwrap().next().unwrap().unwrap().path();
     folder.put("bad.wasm", fs::read(compiled).unwrap());
     let refusal = folder.refused();
-    assert_eq!(refusal.reason, "not a WebAssembly component: found machine code");
+    assert_eq!(refusal.reason, "not a WebAssembly component or module: found machine code");
     assert!(refusal.hint.unwrap().contains("put the .wasm there"));
 }
 
