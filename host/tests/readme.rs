@@ -23,15 +23,26 @@ use tasq_tests::guests;
 
 /// Ends what the shell prints for one command; no program prints it.
 const MARK: char = '\u{1}';
-/// A command that takes longer hangs. The first one may compile.
+/// Seconds for all of it: what takes longer hangs. The first time much is compiled.
 const PATIENCE: &str = "900";
+/// What the cargo that runs this test, or whoever runs that, says to others.
+const FOREIGN: [&str; 8] = [
+    "CARGO",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "RUSTUP_TOOLCHAIN",
+    "LD_LIBRARY_PATH",
+    "MAKEFLAGS",
+    "TASQ_BROKER",
+    "TASQ_RESULTS",
+];
 
 #[test]
 fn the_readme_can_be_followed() {
     // What commands build is compiled here once, under the lock that other tests wait at.
     guests::example("add");
-    let clone = Clone::new();
-    let mut shell = Shell::start(&clone);
+    let checkout = Checkout::new();
+    let mut shell = Shell::start(&checkout);
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let mut seen = String::new();
     let mut lines = readme.lines().peekable();
@@ -45,7 +56,7 @@ fn the_readme_can_be_followed() {
         match info.split_once(' ').unwrap_or((info, "")) {
             ("console", "") => seen.push_str(&shell.play(&block)),
             ("console", "background") => {
-                shell.go_on(block[0].strip_prefix("$ ").unwrap(), &clone);
+                shell.go_on(block[0].strip_prefix("$ ").unwrap(), &checkout);
                 writeln!(seen, "{}", block.join("\n")).unwrap();
             }
             (_, file) => {
@@ -63,14 +74,14 @@ fn the_readme_can_be_followed() {
 }
 
 /// A folder that looks like a clone of the repository.
-struct Clone {
+struct Checkout {
     home: tempfile::TempDir,
 }
 
-impl Clone {
-    fn new() -> Clone {
-        let clone = Clone { home: tempfile::tempdir().unwrap() };
-        let (folder, bin) = (clone.folder(), clone.home.path().join("bin"));
+impl Checkout {
+    fn new() -> Checkout {
+        let checkout = Checkout { home: tempfile::tempdir().unwrap() };
+        let (folder, bin) = (checkout.folder(), checkout.home.path().join("bin"));
         fs::create_dir(&folder).unwrap();
         fs::create_dir(&bin).unwrap();
         for entry in fs::read_dir(root()).unwrap() {
@@ -85,7 +96,8 @@ impl Clone {
         let only_one = format!("flock {}/guests/lock", target().display());
         let path = format!("PATH=$(printf %s \"$PATH\" | sed 's#{bin_there}:##')");
         // A crate elsewhere finds its dependencies compiled from the last time.
-        let elsewhere = format!("export CARGO_BUILD_BUILD_DIR={}/readme", target().display());
+        let elsewhere =
+            format!("unset CARGO_TARGET_DIR RUSTFLAGS; export CARGO_BUILD_BUILD_DIR={}/readme", target().display());
         let cargo = format!("if [ \"$PWD\" = {here} ]; then cd {there}; else {elsewhere}; fi");
         program(&bin, "cargo", &format!("{path}\n{cargo}\nexec {only_one} cargo \"$@\""));
         program(
@@ -93,7 +105,7 @@ impl Clone {
             "make",
             &format!("{path}\nexec {only_one} make -C {there} --no-print-directory FOLDER={here} \"$@\""),
         );
-        clone
+        checkout
     }
 
     fn folder(&self) -> PathBuf {
@@ -116,19 +128,13 @@ struct Shell {
 }
 
 impl Shell {
-    fn start(clone: &Clone) -> Shell {
+    fn start(checkout: &Checkout) -> Shell {
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new("timeout");
-        command.args([PATIENCE, "sh"]).current_dir(clone.folder());
-        command.env("PATH", format!("{}:{path}", clone.home.path().join("bin").display()));
-        // What the cargo that runs this test says to its children is not for others.
-        let inherited = std::env::vars().map(|(name, _)| name);
-        for name in inherited.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("TASQ_BROKER")) {
-            command.env_remove(name);
-        }
-        for name in
-            ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "MAKEFLAGS"]
-        {
+        command.args([PATIENCE, "sh"]).current_dir(checkout.folder());
+        command.env("PATH", format!("{}:{path}", checkout.home.path().join("bin").display()));
+        let of_a_package = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("CARGO_PKG_"));
+        for name in of_a_package.chain(FOREIGN.map(str::to_owned)) {
             command.env_remove(name);
         }
         // The handler that the README writes has its dependencies as they are locked here.
@@ -184,11 +190,11 @@ impl Shell {
     }
 
     /// Starts a worker, and waits until producers can see it.
-    fn go_on(&mut self, command: &str, clone: &Clone) {
+    fn go_on(&mut self, command: &str, checkout: &Checkout) {
         self.stop_background();
         self.run(&format!("{command} > worker.log 2>&1 & background=$!"));
         self.works_in_background = true;
-        let broker = format!("sqlite:{}", clone.folder().join("tasq.db").display()).parse().unwrap();
+        let broker = format!("sqlite:{}", checkout.folder().join("tasq.db").display()).parse().unwrap();
         let began = Instant::now();
         let lives = || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
