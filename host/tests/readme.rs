@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -54,9 +55,12 @@ fn the_readme_can_be_followed() {
             block.push(line);
         }
         match info.split_once(' ').unwrap_or((info, "")) {
-            ("console", "") => seen.push_str(&shell.play(&block)),
+            ("console", "") => {
+                shell.let_the_worker_catch_up(&checkout);
+                seen.push_str(&shell.play(&block));
+            }
             ("console", "background") => {
-                shell.go_on(block[0].strip_prefix("$ ").unwrap(), &checkout);
+                shell.go_on(block[0].strip_prefix("$ ").unwrap());
                 writeln!(seen, "{}", block.join("\n")).unwrap();
             }
             (_, file) => {
@@ -110,6 +114,31 @@ impl Checkout {
 
     fn folder(&self) -> PathBuf {
         self.home.path().join("tasq-host")
+    }
+
+    /// Whether a living worker has every handler that is in the folder, in the queue that its manifest says.
+    fn is_announced(&self) -> bool {
+        let broker = format!("sqlite:{}", self.folder().join("tasq.db").display()).parse().unwrap();
+        let workers = tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let backend = tasq_host::backend::open(&broker, None).await.unwrap();
+            backend.operations.workers().await.unwrap()
+        });
+        let files = fs::read_dir(self.folder().join("wasm")).unwrap().map(|file| file.unwrap().path());
+        let handlers = files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+        let wanted: BTreeSet<_> = handlers
+            .map(|file| {
+                let manifest = fs::read_to_string(file.with_extension("toml")).unwrap_or_default();
+                let line = manifest.lines().find(|line| line.starts_with("queue"));
+                let queue = line.and_then(|line| line.split('"').nth(1)).map(str::to_owned);
+                (file.file_stem().unwrap().to_str().unwrap().to_owned(), queue)
+            })
+            .collect();
+        workers.iter().any(|worker| {
+            let handlers = worker.handlers.iter();
+            let has =
+                handlers.map(|handler| (handler.name.to_string(), handler.queue.as_ref().map(ToString::to_string)));
+            has.collect::<BTreeSet<_>>() == wanted
+        })
     }
 }
 
@@ -189,23 +218,19 @@ impl Shell {
         }
     }
 
-    /// Starts a worker, and waits until producers can see it.
-    fn go_on(&mut self, command: &str, checkout: &Checkout) {
+    /// Starts a worker.
+    fn go_on(&mut self, command: &str) {
         self.stop_background();
         self.run(&format!("{command} > worker.log 2>&1 & background=$!"));
         self.works_in_background = true;
-        let broker = format!("sqlite:{}", checkout.folder().join("tasq.db").display()).parse().unwrap();
+    }
+
+    /// Waits until producers see the worker, with what is in its folder: who reads and types is slower than that.
+    fn let_the_worker_catch_up(&mut self, checkout: &Checkout) {
         let began = Instant::now();
-        let lives = || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(async {
-                let backend = tasq_host::backend::open(&broker, None).await.unwrap();
-                !backend.operations.workers().await.unwrap().is_empty()
-            })
-        };
-        while !lives() {
-            assert!(began.elapsed() < Duration::from_secs(60), "no worker: {}", self.run("cat worker.log").0);
-            thread::sleep(Duration::from_millis(50));
+        while self.works_in_background && !checkout.is_announced() {
+            assert!(began.elapsed() < Duration::from_secs(60), "no worker: {}", self.run("tail worker.log").0);
+            thread::sleep(Duration::from_millis(20));
         }
     }
 
