@@ -20,11 +20,16 @@ bench: ## What memory and an SQLite file give on this machine: release build, a 
 	scripts/bench
 
 .PHONY: test
-test: test-host ## All tests
+test: test-host ## All tests; whole processes that are killed among them, for seconds (`make chaos` for longer)
 
 .PHONY: test-host
 test-host: tools ## Everything that cargo test runs: host, SDK, examples, laws, whole processes, guests
 	cargo test --workspace
+
+.PHONY: chaos
+chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count what became of the tasks
+	$(HOST) --bin chaos
+	$${CARGO_TARGET_DIR:-target}/debug/chaos --seconds $(or $(SECONDS),60)
 
 .PHONY: check
 check: check-format check-host check-guests check-docs ## What has to be clean before a commit: format, lints, docs

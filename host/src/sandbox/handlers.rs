@@ -1,19 +1,21 @@
 //! From a file to a handler: what is read, checked, compiled and linked before anything may run.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use super::cache::Cache;
-use super::imports::{State, TaskHandlerPre, survey};
+use super::imports::{EXPORT, Mismatch, State, TaskHandlerPre, check_export, survey};
 use super::kinds::{self, Kind};
-use super::{Access, Handler, Inspection, Loaded, Manifest, Refusal};
+use super::{Access, Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
 use crate::task::Name;
 
 /// Larger files are refused unread.
@@ -75,11 +77,10 @@ impl Loader {
     }
 
     fn file_in(&self, root: &Path, file: &Path, before: Option<&Arc<Handler>>) -> Result<Arc<Handler>, Refusal> {
-        let real = file.canonicalize().map_err(|error| refuse(file, format!("can't be read: {error}")))?;
-        // Kubernetes mounts are links inside the folder; a link out of it could name any file of the machine.
-        if !real.starts_with(root) {
-            let reason = format!("links out of the folder, to {}", real.display());
-            return Err(Refusal { hint: Some("copy the file into the folder".into()), ..refuse(file, reason) });
+        inside(root, file)?;
+        let manifest = file.with_extension("toml");
+        if fs::symlink_metadata(&manifest).is_ok() {
+            inside(root, &manifest)?;
         }
         self.file(file, before)
     }
@@ -99,6 +100,7 @@ impl Loader {
         }
         let component = self.compile(file, &wasm)?;
         let pre = self.link(file, &component)?;
+        check_memory(file, &component, &manifest)?;
         Ok(Arc::new(Handler { name, digest: wasm.digest, manifest, pre }))
     }
 
@@ -137,15 +139,31 @@ impl Loader {
         }
         let pre = self.linker.instantiate_pre(component);
         let pre = pre.map_err(|error| refuse(file, format!("can't be linked: {}", one_line(&error))))?;
-        TaskHandlerPre::new(pre).map_err(|_| {
+        check_export(&pre).map_err(|mismatch| {
             let ty = component.component_type();
             let exports: Vec<&str> = ty.exports(&self.engine).map(|(name, _)| name).collect();
-            let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-            let reason = format!("expected an export tasq:handler/handler@0.1.0 of the contract's type, found {found}");
+            let reason = match mismatch {
+                Mismatch::Missing if exports.is_empty() => format!("expected an export {EXPORT}, found nothing"),
+                Mismatch::Missing => format!("expected an export {EXPORT}, found {}", exports.join(", ")),
+                Mismatch::Type(error) => {
+                    format!("expected a `handle` of the contract's type, found another: {}", one_line(&error))
+                }
+            };
             let hint = "build it for the world `task-handler` of wit/handler.wit".to_owned();
             Refusal { hint: Some(hint), ..refuse(file, reason) }
-        })
+        })?;
+        TaskHandlerPre::new(pre).map_err(|error| refuse(file, format!("can't be linked: {}", one_line(&error))))
     }
+}
+
+/// Kubernetes mounts are links inside the folder; a link out of it could name any file of the machine.
+fn inside(root: &Path, file: &Path) -> Result<(), Refusal> {
+    let real = file.canonicalize().map_err(|error| refuse(file, format!("can't be read: {error}")))?;
+    if real.starts_with(root) {
+        return Ok(());
+    }
+    let reason = format!("links out of the folder, to {}", real.display());
+    Err(Refusal { hint: Some("copy the file into the folder".into()), ..refuse(file, reason) })
 }
 
 pub(super) fn refuse(file: &Path, reason: String) -> Refusal {
@@ -168,20 +186,46 @@ fn name_of(file: &Path) -> Result<Name, Refusal> {
     })
 }
 
-/// All of a file at one moment: what is compiled is what was digested, whatever replaces the file meanwhile.
 fn read(file: &Path) -> Result<Wasm, Refusal> {
-    let unreadable = |error: io::Error| refuse(file, format!("can't be read: {error}"));
-    let found = fs::metadata(file).map_err(unreadable)?;
-    // Opening a pipe would wait for its writer.
-    if !found.is_file() {
-        return Err(refuse(file, "not a regular file".into()));
-    }
-    if found.len() > LARGEST {
-        return Err(refuse(file, format!("{} bytes: expected at most {LARGEST}", found.len())));
-    }
-    let bytes = fs::read(file).map_err(unreadable)?;
+    let bytes = contents(file, LARGEST).map_err(|reason| refuse(file, reason))?;
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Wasm { bytes, digest: format!("sha256:{digest}") })
+}
+
+/// All of a file at one moment, or why not: what is compiled is what was digested, whatever replaces the file meanwhile.
+/// Never waits, and never reads more than `largest` bytes.
+pub(super) fn contents(file: &Path, largest: u64) -> Result<Vec<u8>, String> {
+    let unreadable = |error: io::Error| format!("can't be read: {error}");
+    // Not blocking, because opening a pipe would wait for its writer; to a regular file it means nothing.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(file).map_err(unreadable)?;
+    let found = opened.metadata().map_err(unreadable)?;
+    if !found.is_file() {
+        return Err("not a regular file".into());
+    }
+    if found.len() > largest {
+        return Err(format!("{} bytes: expected at most {largest}", found.len()));
+    }
+    let mut bytes = Vec::new();
+    // One byte more would be too many: the file has grown since.
+    opened.take(largest + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > largest {
+        return Err(format!("more than {largest} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// A component whose memory is too large from the start would fail at each run.
+fn check_memory(file: &Path, component: &Component, manifest: &Manifest) -> Result<(), Refusal> {
+    let required = component.resources_required();
+    let pages = required.and_then(|required| required.max_initial_memory_size).unwrap_or(0);
+    let initial = pages.saturating_mul(64 << 10);
+    let limit = manifest.memory.unwrap_or(ByteSize::b(MEMORY));
+    if initial <= limit.as_u64() {
+        return Ok(());
+    }
+    let initial = ByteSize::b(initial);
+    Err(refuse(file, format!("begins with {initial} of memory: expected at most its limit of {limit}")))
 }
 
 /// An error and its causes, on one line.

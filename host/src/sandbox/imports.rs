@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable, types::ComponentItem};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceTable, types::ComponentItem};
 use wasmtime::{Engine, ResourceLimiter};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -26,6 +26,9 @@ pub(super) use bindings::TaskHandlerPre;
 pub(super) use bindings::exports::tasq::handler::handler::{Failure, Task};
 pub(super) use bindings::tasq::handler::types::{FailureKind, HeaderParam as Header};
 use bindings::tasq::handler::{config, context, log, producer, store, types};
+
+/// What a handler exports.
+pub(super) const EXPORT: &str = "tasq:handler/handler@0.1.0";
 
 /// Lines and bytes of log that one run may write; what comes after is dropped, and that is said once.
 const LOG_LINES: u32 = 1_000;
@@ -99,6 +102,25 @@ pub(super) fn survey(engine: &Engine, component: &Component) -> Vec<Import> {
             Import { interface: name.to_owned(), access: if is_instance { access(name) } else { Access::Refused } }
         })
         .collect()
+}
+
+/// An error where the component exports no `handle` of the contract's type. The bindings look for its name only when they
+/// are made, and would find out about its type at each run.
+pub(super) fn check_export(pre: &InstancePre<State>) -> Result<(), Mismatch> {
+    let component = pre.component();
+    let (_, instance) = component.get_export(None, EXPORT).ok_or(Mismatch::Missing)?;
+    let (handle, _) = component.get_export(Some(&instance), "handle").ok_or(Mismatch::Missing)?;
+    let ComponentItem::ComponentFunc(handle) = handle else { return Err(Mismatch::Missing) };
+    let ty = pre.instance_type();
+    handle.typecheck::<(&[u8], Task<'_>), (Result<Vec<u8>, Failure>,)>(&ty).map_err(Mismatch::Type)
+}
+
+/// What is wrong with a component's export.
+pub(super) enum Mismatch {
+    /// There is none.
+    Missing,
+    /// It is a function of another type.
+    Type(wasmtime::Error),
 }
 
 fn access(interface: &str) -> Access {
