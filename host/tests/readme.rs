@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,15 +24,26 @@ use tasq_tests::guests;
 
 /// Ends what the shell prints for one command; no program prints it.
 const MARK: char = '\u{1}';
-/// A command that takes longer hangs. The first one may compile.
+/// Seconds for all of it: what takes longer hangs. The first time much is compiled.
 const PATIENCE: &str = "900";
+/// What the cargo that runs this test, or whoever runs that, says to others.
+const FOREIGN: [&str; 8] = [
+    "CARGO",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "RUSTUP_TOOLCHAIN",
+    "LD_LIBRARY_PATH",
+    "MAKEFLAGS",
+    "TASQ_BROKER",
+    "TASQ_RESULTS",
+];
 
 #[test]
 fn the_readme_can_be_followed() {
     // What commands build is compiled here once, under the lock that other tests wait at.
     guests::example("add");
-    let clone = Clone::new();
-    let mut shell = Shell::start(&clone);
+    let checkout = Checkout::new();
+    let mut shell = Shell::start(&checkout);
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let mut seen = String::new();
     let mut lines = readme.lines().peekable();
@@ -43,9 +55,12 @@ fn the_readme_can_be_followed() {
             block.push(line);
         }
         match info.split_once(' ').unwrap_or((info, "")) {
-            ("console", "") => seen.push_str(&shell.play(&block)),
+            ("console", "") => {
+                shell.let_the_worker_catch_up(&checkout);
+                seen.push_str(&shell.play(&block));
+            }
             ("console", "background") => {
-                shell.go_on(block[0].strip_prefix("$ ").unwrap(), &clone);
+                shell.go_on(block[0].strip_prefix("$ ").unwrap());
                 writeln!(seen, "{}", block.join("\n")).unwrap();
             }
             (_, file) => {
@@ -63,14 +78,14 @@ fn the_readme_can_be_followed() {
 }
 
 /// A folder that looks like a clone of the repository.
-struct Clone {
+struct Checkout {
     home: tempfile::TempDir,
 }
 
-impl Clone {
-    fn new() -> Clone {
-        let clone = Clone { home: tempfile::tempdir().unwrap() };
-        let (folder, bin) = (clone.folder(), clone.home.path().join("bin"));
+impl Checkout {
+    fn new() -> Checkout {
+        let checkout = Checkout { home: tempfile::tempdir().unwrap() };
+        let (folder, bin) = (checkout.folder(), checkout.home.path().join("bin"));
         fs::create_dir(&folder).unwrap();
         fs::create_dir(&bin).unwrap();
         for entry in fs::read_dir(root()).unwrap() {
@@ -85,7 +100,8 @@ impl Clone {
         let only_one = format!("flock {}/guests/lock", target().display());
         let path = format!("PATH=$(printf %s \"$PATH\" | sed 's#{bin_there}:##')");
         // A crate elsewhere finds its dependencies compiled from the last time.
-        let elsewhere = format!("export CARGO_BUILD_BUILD_DIR={}/readme", target().display());
+        let elsewhere =
+            format!("unset CARGO_TARGET_DIR RUSTFLAGS; export CARGO_BUILD_BUILD_DIR={}/readme", target().display());
         let cargo = format!("if [ \"$PWD\" = {here} ]; then cd {there}; else {elsewhere}; fi");
         program(&bin, "cargo", &format!("{path}\n{cargo}\nexec {only_one} cargo \"$@\""));
         program(
@@ -93,11 +109,36 @@ impl Clone {
             "make",
             &format!("{path}\nexec {only_one} make -C {there} --no-print-directory FOLDER={here} \"$@\""),
         );
-        clone
+        checkout
     }
 
     fn folder(&self) -> PathBuf {
         self.home.path().join("tasq-host")
+    }
+
+    /// Whether a living worker has every handler that is in the folder, in the queue that its manifest says.
+    fn is_announced(&self) -> bool {
+        let broker = format!("sqlite:{}", self.folder().join("tasq.db").display()).parse().unwrap();
+        let workers = tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let backend = tasq_host::backend::open(&broker, None).await.unwrap();
+            backend.operations.workers().await.unwrap()
+        });
+        let files = fs::read_dir(self.folder().join("wasm")).unwrap().map(|file| file.unwrap().path());
+        let handlers = files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+        let wanted: BTreeSet<_> = handlers
+            .map(|file| {
+                let manifest = fs::read_to_string(file.with_extension("toml")).unwrap_or_default();
+                let line = manifest.lines().find(|line| line.starts_with("queue"));
+                let queue = line.and_then(|line| line.split('"').nth(1)).map(str::to_owned);
+                (file.file_stem().unwrap().to_str().unwrap().to_owned(), queue)
+            })
+            .collect();
+        workers.iter().any(|worker| {
+            let handlers = worker.handlers.iter();
+            let has =
+                handlers.map(|handler| (handler.name.to_string(), handler.queue.as_ref().map(ToString::to_string)));
+            has.collect::<BTreeSet<_>>() == wanted
+        })
     }
 }
 
@@ -116,19 +157,13 @@ struct Shell {
 }
 
 impl Shell {
-    fn start(clone: &Clone) -> Shell {
+    fn start(checkout: &Checkout) -> Shell {
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new("timeout");
-        command.args([PATIENCE, "sh"]).current_dir(clone.folder());
-        command.env("PATH", format!("{}:{path}", clone.home.path().join("bin").display()));
-        // What the cargo that runs this test says to its children is not for others.
-        let inherited = std::env::vars().map(|(name, _)| name);
-        for name in inherited.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("TASQ_BROKER")) {
-            command.env_remove(name);
-        }
-        for name in
-            ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "MAKEFLAGS"]
-        {
+        command.args([PATIENCE, "sh"]).current_dir(checkout.folder());
+        command.env("PATH", format!("{}:{path}", checkout.home.path().join("bin").display()));
+        let of_a_package = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("CARGO_PKG_"));
+        for name in of_a_package.chain(FOREIGN.map(str::to_owned)) {
             command.env_remove(name);
         }
         // The handler that the README writes has its dependencies as they are locked here.
@@ -183,23 +218,19 @@ impl Shell {
         }
     }
 
-    /// Starts a worker, and waits until producers can see it.
-    fn go_on(&mut self, command: &str, clone: &Clone) {
+    /// Starts a worker.
+    fn go_on(&mut self, command: &str) {
         self.stop_background();
         self.run(&format!("{command} > worker.log 2>&1 & background=$!"));
         self.works_in_background = true;
-        let broker = format!("sqlite:{}", clone.folder().join("tasq.db").display()).parse().unwrap();
+    }
+
+    /// Waits until producers see the worker, with what is in its folder: who reads and types is slower than that.
+    fn let_the_worker_catch_up(&mut self, checkout: &Checkout) {
         let began = Instant::now();
-        let lives = || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(async {
-                let backend = tasq_host::backend::open(&broker, None).await.unwrap();
-                !backend.operations.workers().await.unwrap().is_empty()
-            })
-        };
-        while !lives() {
-            assert!(began.elapsed() < Duration::from_secs(60), "no worker: {}", self.run("cat worker.log").0);
-            thread::sleep(Duration::from_millis(50));
+        while self.works_in_background && !checkout.is_announced() {
+            assert!(began.elapsed() < Duration::from_secs(60), "no worker: {}", self.run("tail worker.log").0);
+            thread::sleep(Duration::from_millis(20));
         }
     }
 
