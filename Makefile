@@ -12,7 +12,12 @@ help: ## This list
 .PHONY: demo
 demo: ## Add 5 and 4 in a sandbox: builds host and handler, enqueues, runs, prints the result
 	$(HOST)
-	scripts/demo
+	scripts/demo $(FOLDER)
+
+.PHONY: bench
+bench: ## What memory and an SQLite file give on this machine: release build, a handler that does nothing; some minutes
+	cargo build --release -p tasq-host
+	scripts/bench
 
 .PHONY: test
 test: test-host ## All tests; whole processes that are killed among them, for seconds (`make chaos` for longer)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::task::{Name, Outcome, Receipt, Task, Timestamp};
 
@@ -51,6 +51,7 @@ pub struct Sandbox {
     shared: Arc<call::Shared>,
     loader: Loader,
     served: ArcSwap<HashMap<Name, Arc<Handler>>>,
+    changes: watch::Sender<()>,
     // None only while it is being dropped.
     guests: Option<Runtime>,
     notes: Vec<String>,
@@ -138,6 +139,8 @@ pub struct Call {
 pub struct Loaded {
     /// Handlers that are new or changed.
     pub changed: Vec<Name>,
+    /// Handlers whose files are gone.
+    pub removed: Vec<Name>,
     /// Files that were not taken; what they replaced serves on.
     pub refused: Vec<Refusal>,
 }
@@ -172,6 +175,7 @@ impl Sandbox {
             shared: Arc::new(shared),
             loader,
             served: ArcSwap::default(),
+            changes: watch::Sender::new(()),
             guests: Some(guests),
             notes,
             _is_active: is_active,
@@ -182,8 +186,13 @@ impl Sandbox {
     /// reported; the version before serves on. An error means that the folder itself can't be read. Compiling what
     /// the cache doesn't have takes up to seconds a file.
     pub fn load_folder(&self, folder: &Path) -> std::io::Result<Loaded> {
-        let (served, loaded) = self.loader.folder(folder, &self.served.load())?;
-        self.served.store(Arc::new(served));
+        let before = self.served.load_full();
+        let (served, mut loaded) = self.loader.folder(folder, &before)?;
+        loaded.removed = before.keys().filter(|name| !served.contains_key(*name)).cloned().collect();
+        if !loaded.changed.is_empty() || !loaded.removed.is_empty() {
+            self.served.store(Arc::new(served));
+            self.changes.send_replace(());
+        }
         Ok(loaded)
     }
 
@@ -200,6 +209,11 @@ impl Sandbox {
     /// The handlers that are served now. A run keeps the version it began with.
     pub fn handlers(&self) -> Arc<HashMap<Name, Arc<Handler>>> {
         self.served.load_full()
+    }
+
+    /// Changes when [`Sandbox::handlers`] does.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Where guests run: threads of their own, so that a guest that computes holds up nothing else. Whatever calls

@@ -283,7 +283,10 @@ fn frames(error: &wasmtime::Error) -> Vec<String> {
         return Vec::new();
     };
     let names = trace.frames().iter().take(20).map(|frame| {
-        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), str::to_owned);
+        // The engine demangles only where it prints a whole backtrace. `{:#}` leaves out the hash; what isn't Rust's stays
+        // as it is, and a name that would unfold without end is cut by the demangler.
+        let name = frame.func_name().map(|name| format!("{:#}", rustc_demangle::demangle(name)));
+        let name = name.unwrap_or_else(|| format!("function {}", frame.func_index()));
         let mut name = printable(&name).replace('\n', " ");
         truncate(&mut name, 200);
         name

@@ -182,7 +182,7 @@ impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String, fields: Vec<log::Header>) {
         self.host_calls += 1;
         let (TaskFacts { id, attempt }, handler) = (&self.task, &self.handler.name);
-        self.lines += 1;
+        self.lines = self.lines.saturating_add(1);
         if self.lines > LOG_LINES {
             if self.lines == LOG_LINES + 1 {
                 tracing::warn!(target: "guest", task = %id, %handler, attempt, "more than {LOG_LINES} lines: the rest is dropped");
