@@ -17,6 +17,8 @@ use tokio::runtime::Runtime;
 
 /// What a worker may take with a thousand guests asleep in it.
 const RESIDENT_KIB: u64 = 300 << 10;
+/// Half of what Linux lets a process map unless told otherwise (`vm.max_map_count`).
+const MAPPINGS: usize = 65_530 / 2;
 
 struct Place {
     home: tempfile::TempDir,
@@ -36,7 +38,25 @@ impl Place {
     }
 
     fn work(&self, log: &str, concurrency: &str) -> WorkerProcess {
-        WorkerProcess::start(&program(), self.home.path(), log, &["--concurrency", concurrency])
+        self.work_with(log, &["--concurrency", concurrency])
+    }
+
+    fn work_with(&self, log: &str, arguments: &[&str]) -> WorkerProcess {
+        WorkerProcess::start(&program(), self.home.path(), log, arguments)
+    }
+
+    /// Stops a process at a moment when it isn't writing: one that holds the file's lock would hold up all others.
+    fn freeze(&self, worker: &WorkerProcess) {
+        let mut file = rusqlite::Connection::open(self.home.path().join("tasq.db")).unwrap();
+        file.busy_timeout(Duration::from_millis(500)).unwrap();
+        until("it is stopped without the lock", || {
+            worker.signal("STOP");
+            let locked = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).is_err();
+            if locked {
+                worker.signal("CONT");
+            }
+            (!locked).then_some(())
+        });
     }
 
     /// Enqueues tasks that nap; their ids.
@@ -127,8 +147,9 @@ fn a_thousand_tasks_sleep_in_little_memory_and_outlive_their_worker() {
     let worker = place.work("first", "1200");
     until("all have begun", || (worker.runs("").len() == 1_000).then_some(()));
     let taken = resident(worker.id());
-    println!("1,000 sleeping tasks: {} MiB resident", taken >> 10);
-    assert!(taken < RESIDENT_KIB, "{taken} KiB");
+    let mappings = std::fs::read_to_string(format!("/proc/{}/maps", worker.id())).unwrap().lines().count();
+    println!("1,000 sleeping tasks: {} MiB resident, {mappings} mappings", taken >> 10);
+    assert!(taken < RESIDENT_KIB && mappings < MAPPINGS, "{taken} KiB, {mappings} mappings");
     let before = worker.kill();
     assert_eq!((ids(&before), place.running()), (enqueued.clone(), enqueued));
     let began = Instant::now();
@@ -156,6 +177,24 @@ fn another_worker_gets_a_dead_ones_tasks_within_about_a_second() {
     assert!(place.all_done(50).iter().all(|record| (record.lost, record.run) == (1, 2)));
     let runs: Vec<_> = before.into_iter().chain(other.runs(&now())).collect();
     assert_eq!(at_once(&runs), []);
+}
+
+#[test]
+fn a_worker_that_was_frozen_for_longer_than_its_leases_changes_nothing_any_more() {
+    let place = Place::new();
+    place.enqueue(20, r#"{"do":"nap","ms":3600000,"again_ms":10}"#);
+    let frozen = place.work_with("frozen", &["--concurrency", "20", "--lease", "1s"]);
+    until("all have begun", || (frozen.runs("").len() == 20).then_some(()));
+    place.freeze(&frozen);
+    let _other = place.work("other", "20");
+    let is_second = |record: &Record| (record.state, record.lost, record.run) == (State::Done, 1, 2);
+    let done = place.all_done(20);
+    assert!(done.iter().all(is_second), "{done:?}");
+    frozen.signal("CONT");
+    until("its guests are stopped", || frozen.runs("").iter().all(|run| run.finished).then_some(()));
+    frozen.signal("TERM");
+    until("it has stopped", || frozen.has_said("stopped").then_some(()));
+    assert_eq!(place.done(), done, "a late end changed something");
 }
 
 #[test]

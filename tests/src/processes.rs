@@ -49,7 +49,7 @@ impl WorkerProcess {
         let mut worker = WorkerProcess { child, log };
         until("the worker works", || {
             assert!(worker.child.try_wait().expect("a child").is_none(), "it ended: {}", worker.log());
-            worker.events().iter().any(|event| event["message"] == "working").then_some(())
+            worker.has_said("working").then_some(())
         });
         worker
     }
@@ -59,11 +59,22 @@ impl WorkerProcess {
         self.child.id()
     }
 
+    /// Sends it a signal: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().expect("there is a kill");
+        assert!(sent.success(), "SIG{name} can't be sent");
+    }
+
     /// Kills it as `kill -9` does, waits until it is dead, and tells of its guests' runs.
     pub fn kill(mut self) -> Vec<GuestRun> {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it dies");
         self.runs(&now())
+    }
+
+    /// Whether a line of its log is this message.
+    pub fn has_said(&self, message: &str) -> bool {
+        self.events().iter().any(|event| event["message"] == message)
     }
 
     /// The runs that its guests told of. `death` stands for the end of those that didn't end.

@@ -94,8 +94,8 @@ fn config(slots: usize, scan: Enabled, reservation: u64) -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .concurrency_support(false)
         // What no guest needs is off, so that a dependency which turns a cargo feature on can't turn it on here.
-        .wasm_features(WasmFeatures::GC | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS, false)
-        .wasm_features(WasmFeatures::MEMORY64 | WasmFeatures::STACK_SWITCHING, false)
+        .wasm_features(WasmFeatures::GC | WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS, false)
+        .wasm_features(WasmFeatures::THREADS | WasmFeatures::MEMORY64 | WasmFeatures::STACK_SWITCHING, false)
         .wasm_features(WasmFeatures::CM_ASYNC | WasmFeatures::FUNCTION_REFERENCES, false);
     config
 }

@@ -28,7 +28,6 @@ fn features_with_a_history_of_holes_are_refused() {
         ("64-bit tables", "(table i64 1 funcref)"),
     ] {
         let reason = reason(&Core { other, ..Core::default() });
-        println!("{feature}: {reason}");
         assert!(reason.starts_with("not a valid component: "), "{feature}: {reason}");
     }
 }
@@ -49,7 +48,6 @@ fn an_asynchronous_handle_is_refused() {
         let Ok(component) = wat::parse_str(&text) else { panic!("{:?}", wat::parse_str(&text)) };
         folder.put("bad.wasm", component);
         let reason = folder.refused().reason;
-        println!("{reason}");
         assert!(reason.starts_with("not a valid component: ") && reason.contains("async"), "{reason}");
     }
     for builtin in ["(canon task.cancel (core func))", "(core func (canon waitable-set.new))"] {
@@ -65,7 +63,6 @@ fn what_the_pool_has_no_room_for_is_refused_and_named() {
     let tables = "(table 1 funcref)".repeat(65);
     for (other, want) in [(two, "memories"), (tables.as_str(), "tables"), ("(table 200000 funcref)", "table")] {
         let reason = reason(&Core { other, ..Core::default() });
-        println!("{reason}");
         assert!(reason.contains(want) && reason.contains("limit"), "{reason}");
     }
 }

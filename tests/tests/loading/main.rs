@@ -12,6 +12,7 @@ use tasq_host::sandbox::{Call, Handler, Loaded, Options, Refusal, Sandbox, Stop}
 use tasq_host::task::{Headers, Name, Outcome, Priority, Receipt, Task, TaskOptions};
 
 mod cache;
+mod calls;
 mod engine;
 mod files;
 mod replaced;

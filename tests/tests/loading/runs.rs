@@ -10,7 +10,7 @@ fn ended(core: &Core<'_>) -> Outcome {
     outcome_of(handler(core))
 }
 
-fn outcome_of(component: Vec<u8>) -> Outcome {
+pub(crate) fn outcome_of(component: Vec<u8>) -> Outcome {
     let (folder, sandbox) = (Folder::new(), Arc::new(sandbox()));
     folder.put("bad.wasm", component);
     folder.put("bad.toml", "timeout = \"5s\"\ncpu = \"200ms\"\nmemory = \"4MiB\"");
@@ -23,14 +23,22 @@ fn outcome_of(component: Vec<u8>) -> Outcome {
 }
 
 fn failed(core: &Core<'_>) -> (Failure, Verdict) {
-    match ended(core) {
+    failure_of(ended(core))
+}
+
+pub(crate) fn failure_of(outcome: Outcome) -> (Failure, Verdict) {
+    match outcome {
         Outcome::Failed(failure, verdict) => (failure, verdict),
         other => panic!("expected a failure, found {other:?}"),
     }
 }
 
 fn is_limit(core: &Core<'_>) {
-    let (failure, verdict) = failed(core);
+    is_limit_of(ended(core));
+}
+
+pub(crate) fn is_limit_of(outcome: Outcome) {
+    let (failure, verdict) = failure_of(outcome);
     assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Limit, "cpu-limit"), "{failure:?}");
     assert_eq!(verdict, Verdict::Retry(None));
 }
@@ -94,7 +102,7 @@ fn memories_count_together() {
     // 64 pages are the limit, of which the first memory has 40.
     assert_eq!(with_second_memory(1, 23), Outcome::Done("".into()));
     for (pages, more) in [(1, 24), (25, 0)] {
-        let Outcome::Failed(failure, verdict) = with_second_memory(pages, more) else { panic!("it fails") };
+        let (failure, verdict) = failure_of(with_second_memory(pages, more));
         assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Trap, "out-of-memory"), "{failure:?}");
         assert_eq!(verdict, Verdict::Retry(None));
     }
@@ -131,13 +139,9 @@ fn a_result_outside_the_memory_is_invalid() {
     for address in ["-1", "131072", "131060", "1025"] {
         is_invalid(&core("", &format!("(i32.const {address})")));
     }
-    for (list, why) in [
-        (r#"\00\08\00\00\ff\ff\ff\ff"#, "4 GiB of it"),
-        (r#"\ff\ff\ff\ff\01\00\00\00"#, "behind everything"),
-        (r#"\00\00\02\00\01\00\00\00"#, "just behind"),
-    ] {
+    // 4 GiB of it, behind everything, and just behind the memory.
+    for list in [r"\00\08\00\00\ff\ff\ff\ff", r"\ff\ff\ff\ff\01\00\00\00", r"\00\00\02\00\01\00\00\00"] {
         let data = format!(r#"(data (i32.const 1032) "{list}")"#);
-        println!("{why}");
         is_invalid(&core(&data, RETURN));
     }
 }
