@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,7 +21,8 @@ use super::output::printable;
 use super::program::Program;
 use super::stop::Wish;
 use super::{CPU, Call, Handler, MEMORY, RESULT, Stop, TIMEOUT};
-use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Verdict, truncate};
+use crate::clock::{Clock, System};
+use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Timestamp, Verdict, millis, truncate};
 
 /// What every run of a sandbox shares.
 pub(super) struct Shared {
@@ -49,6 +50,22 @@ enum Raw {
     Panicked(Box<dyn Any + Send>),
     Stopped(Stopped),
     Wished(Wish),
+}
+
+/// Want of room is said now and then: it may be met by each of thousands of runs.
+static SAID: Seldom = Seldom(AtomicU64::new(0));
+const SELDOM: Duration = Duration::from_secs(10);
+
+struct Seldom(AtomicU64);
+
+impl Seldom {
+    /// True at most once in [`SELDOM`].
+    fn is_due(&self) -> bool {
+        let now = millis(System.now().since(Timestamp(0)));
+        let said = self.0.load(Ordering::Relaxed);
+        now.saturating_sub(said) >= millis(SELDOM)
+            && self.0.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 struct Active<'a>(&'a AtomicUsize);
@@ -87,9 +104,9 @@ impl Shared {
         let (outcome, frames) = judge(raw, &store, handler, timeout, cpu);
         let state = store.data();
         let receipt = Receipt {
-            queue_ms: crate::task::millis(call.started_at.since(call.due_at)),
-            wall_ms: crate::task::millis(began.elapsed()),
-            cpu_ms: crate::task::millis(meter.cpu()),
+            queue_ms: millis(call.started_at.since(call.due_at)),
+            wall_ms: millis(began.elapsed()),
+            cpu_ms: millis(meter.cpu()),
             peak_memory_bytes: state.limits.peak(),
             host_calls: state.host_calls,
             digest: handler.digest.clone(),
@@ -239,7 +256,9 @@ fn judge(
             return (Outcome::Failed(failure, Verdict::Retry(None)), Vec::new());
         }
         Raw::NotStarted(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-            tracing::warn!(handler = %handler.name, "no room for another run: {error:#}");
+            if SAID.is_due() {
+                tracing::warn!(handler = %handler.name, "no room for another run: {error:#}");
+            }
             return (Outcome::Release(NO_ROOM), Vec::new());
         }
         Raw::NotStarted(error) | Raw::Broke(error) => error,
@@ -276,7 +295,11 @@ fn stopped_by(stopped: Stopped, timeout: Duration, cpu: Duration) -> Outcome {
         Stopped::Timeout => ("timeout", timeout),
         Stopped::Cpu => ("cpu-limit", cpu),
         Stopped::Memory => {
-            tracing::warn!("host-memory: the memory budget of the process is used up; the largest run is given back");
+            if SAID.is_due() {
+                tracing::warn!(
+                    "host-memory: the memory budget of the process is used up; the largest runs are given back"
+                );
+            }
             return Outcome::Release(NO_ROOM);
         }
     };
@@ -295,6 +318,10 @@ fn broken(error: &wasmtime::Error, state: &State, on_trap: OnTrap) -> Outcome {
         }
         (Some(Trap::StackOverflow), _) => ("stack-overflow", "the guest's stack is exhausted".to_owned()),
         (Some(trap), _) => ("trap", trap.to_string()),
+        // Raised below a call from the guest into the host: it passed what can't be taken (a pointer, a number, too much).
+        (None, None) if error.downcast_ref::<WasmBacktrace>().is_some_and(|trace| !trace.frames().is_empty()) => {
+            ("trap", format!("a call into the host failed: {}", root(error)))
+        }
         (None, None) => {
             let failure = failed(FailureKind::Limit, "invalid-result", format!("invalid result: {}", root(error)));
             return Outcome::Failed(failure, Verdict::Discard);

@@ -23,7 +23,10 @@ fn what_is_no_component_is_refused_by_what_it_is() {
         (whole[..whole.len() / 2].to_vec(), "not a valid component: "),
         (whole[..whole.len() - 1].to_vec(), "not a valid component: "),
         (wat::parse_str("(module)").unwrap(), "not a WebAssembly component or module: found a core module"),
-        (b"\0asm\x0e\0\x01\0".to_vec(), "not a WebAssembly component or module: found an unknown version of WebAssembly"),
+        (
+            b"\0asm\x0e\0\x01\0".to_vec(),
+            "not a WebAssembly component or module: found an unknown version of WebAssembly",
+        ),
     ] {
         let folder = Folder::new();
         folder.put("bad.wasm", bytes);
