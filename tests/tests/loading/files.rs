@@ -19,10 +19,10 @@ fn what_is_no_component_is_refused_by_what_it_is() {
         (Vec::new(), "not a WebAssembly component or module: the file is empty"),
         (b"hello\n".to_vec(), "not a WebAssembly component or module: found text"),
         (b"(component)".to_vec(), "not a WebAssembly component or module: found WebAssembly text"),
-        (whole[..8].to_vec(), "expected an export tasq:handler/handler@0.1.0, found nothing"),
+        (whole[..8].to_vec(), "expected an export tasq:handler/handler@0.1.0 or wasi:cli/run@0.2, found nothing"),
         (whole[..whole.len() / 2].to_vec(), "not a valid component: "),
         (whole[..whole.len() - 1].to_vec(), "not a valid component: "),
-        (wat::parse_str("(module)").unwrap(), "not a WebAssembly component or module: found a core module"),
+        (wat::parse_str("(module)").unwrap(), "a core module: expected a command, which exports _start, found none"),
         (
             b"\0asm\x0e\0\x01\0".to_vec(),
             "not a WebAssembly component or module: found an unknown version of WebAssembly",

@@ -18,7 +18,7 @@ fn reason_of(component: Vec<u8>) -> String {
 
 #[test]
 fn another_world_is_refused_with_what_it_exports() {
-    let expected = "expected an export tasq:handler/handler@0.1.0, found ";
+    let expected = "expected an export tasq:handler/handler@0.1.0 or wasi:cli/run@0.2, found ";
     assert_eq!(reason_of(assembled(&[])), format!("{expected}nothing"));
     let run = r#"(core module $m (func (export "run") (result i32) (i32.const 0)))
         (core instance $i (instantiate $m))
