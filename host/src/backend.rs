@@ -46,8 +46,8 @@ async fn open_one(url: &Url, foreign_results: bool) -> Result<Backend> {
         Url::Memory => Ok(memory::open(clock, foreign_results)),
         Url::Sqlite(options) => sqlite::open(options, clock, foreign_results).await,
         Url::Nats(options) => nats::open(options, nats::Tuning::default(), foreign_results).await,
-        Url::Other { scheme, shown } => {
-            Err(Error::rejected(format!("{shown}: no backend for \"{scheme}\"; expected sqlite:PATH, nats://HOST or memory:")))
-        }
+        Url::Other { scheme, shown } => Err(Error::rejected(format!(
+            "{shown}: no backend for \"{scheme}\"; expected sqlite:PATH, nats://HOST or memory:"
+        ))),
     }
 }

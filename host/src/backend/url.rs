@@ -62,9 +62,9 @@ impl FromStr for Url {
             "memory" => Err(InvalidUrl(format!("{text}: nothing may follow \"memory:\""))),
             "sqlite" if place.is_empty() => Err(InvalidUrl(format!("{text}: expected a path, as in sqlite:tasq.db"))),
             "sqlite" => Ok(Url::Sqlite(SqliteOptions { path: place.into(), sync: sync_of(text, query)? })),
-            "nats" | "tls" => NatsOptions::parse(scheme, rest).map(Url::Nats).map_err(|why| {
-                InvalidUrl(format!("{}: {why}", without_password(text)))
-            }),
+            "nats" | "tls" => NatsOptions::parse(scheme, rest)
+                .map(Url::Nats)
+                .map_err(|why| InvalidUrl(format!("{}: {why}", without_password(text)))),
             _ => Ok(Url::Other { scheme: scheme.into(), shown: without_password(text) }),
         }
     }

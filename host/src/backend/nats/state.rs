@@ -164,9 +164,8 @@ impl State {
         }
         let queues = request.queues.iter().filter_map(|(queue, _)| layout.queues.get(queue));
         queues.into_iter().any(|queue| {
-            let due = |line: &BTreeMap<(Timestamp, u64), _>| {
-                line.first_key_value().is_some_and(|(&(due, _), _)| due <= now)
-            };
+            let due =
+                |line: &BTreeMap<(Timestamp, u64), _>| line.first_key_value().is_some_and(|(&(due, _), _)| due <= now);
             queue.waiting.iter().any(due) || (!queue.aside.is_empty() && self.fits(queue, request))
         })
     }
@@ -181,5 +180,144 @@ impl State {
                 queue.aside.range(from..=to).next().is_some()
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::super::command::{Ask, append};
+    use super::*;
+    use crate::broker::{Due, Effect, End, Message, Order};
+    use crate::results::Record;
+    use crate::task::{Ending, FailedRun, Failure, FailureKind, Receipt, Run, State as Of};
+
+    fn message(text: &str, due: Due) -> Message {
+        Message {
+            id: text.parse().unwrap(),
+            queue: "q".parse().unwrap(),
+            handler: if text.starts_with('x') { "other" } else { "h" }.parse().unwrap(),
+            priority: Priority::ALL[text.len() % 3],
+            due,
+            remember: Some(Duration::from_secs(60)),
+            format: 1,
+            envelope: Bytes::copy_from_slice(text.as_bytes()),
+        }
+    }
+
+    fn ask(max: usize) -> Command {
+        Command::Reserve(Ask::from(&Reserve {
+            worker: "w".parse().unwrap(),
+            queues: vec![("q".parse().unwrap(), 1)],
+            order: Order::Weighted,
+            max,
+            room: std::sync::Arc::new([("h".parse().unwrap(), 9)].into()),
+            format: 1,
+            lease: Duration::from_secs(5),
+            wait: Duration::ZERO,
+            recall: std::sync::Arc::default(),
+        }))
+    }
+
+    fn run(text: &str, number: u32) -> Run {
+        Run { queue: "q".parse().unwrap(), id: text.parse().unwrap(), number }
+    }
+
+    fn record(text: &str) -> Record {
+        Record {
+            id: text.parse().unwrap(),
+            handler: "h".parse().unwrap(),
+            queue: "q".parse().unwrap(),
+            priority: Priority::Low,
+            state: Of::Done,
+            run: 1,
+            attempt: 1,
+            lost: 0,
+            max_retries: 3,
+            enqueued_at: Timestamp(1),
+            due_at: Timestamp(2),
+            started_at: Timestamp(3),
+            finished_at: Timestamp(4),
+            worker: "w".parse().unwrap(),
+            result: Some(Bytes::from_static(b"9")),
+            failure: None,
+            history: Vec::new(),
+            receipt: Receipt::default(),
+            keep: Duration::from_secs(60),
+        }
+    }
+
+    /// A bit of everything, with the time of each.
+    fn story() -> Vec<(u64, Command)> {
+        let pushed = ["a", "bb", "ccc", "x1", "dddd", "a"].map(|text| message(text, Due::Now)).to_vec();
+        let failure = Failure { kind: FailureKind::Handler, code: "no".into(), message: "no".into() };
+        let failed = FailedRun { attempt: 1, run: 1, at: Timestamp(1_500), failure };
+        let endings = [
+            ("a", Ending::Done),
+            ("bb", Ending::Retry { after: Duration::from_secs(1), failed }),
+            ("ccc", Ending::Dead { keep: Duration::from_secs(9) }),
+            ("none", Ending::Park),
+        ];
+        let end = |(text, ending): (&str, Ending)| {
+            let follow = Effect::Push(message(&format!("{text}/f1"), Due::After(Duration::from_secs(2))));
+            let effects = vec![Effect::Record(record(text).into()), follow];
+            End { run: run(text, 1), ending, effects }
+        };
+        vec![
+            (1_000, Command::Push(pushed)),
+            (1_500, ask(3)),
+            (1_600, Command::Extend(vec![run("a", 1), run("dddd", 1), run("x1", 1)], Duration::from_secs(1))),
+            (1_700, Command::Settle { ends: endings.map(end).to_vec(), foreign: false }),
+            (1_800, Command::Record(vec![record("elsewhere")])),
+            (2_700, ask(1)),
+            (2_800, Command::Delete(vec!["elsewhere".parse().unwrap()])),
+            (3_000, Command::Withdraw("w".parse().unwrap())),
+            (9_000, ask(9)),
+            (9_500, ask(9)),
+            (9_600, Command::Compact),
+            (9_700, Command::Compacted { bytes: 7 }),
+            (9_800, Command::Delivered(vec![1])),
+        ]
+    }
+
+    /// Processes of one version play the same log and must agree; so must those of different versions, unless they are
+    /// told apart by `FORMAT`.
+    #[test]
+    fn a_story_ends_as_ever() {
+        let (mut state, mut digest) = (State::new(), Sha256::new());
+        for (at, command) in story() {
+            let mut body = BytesMut::new();
+            append(at, &command, &mut body);
+            digest.update(&body);
+            let sent = Sent { sender: 1, batch: 1, part: 0, of: 1, at: None, body: body.freeze() };
+            digest.update(format!("{:?}", state.play(sent, Timestamp(at)).answers));
+            // What a snapshot keeps goes on in the same way.
+            let bytes = postcard::to_stdvec(&state).unwrap();
+            state = postcard::from_bytes(&bytes).unwrap();
+        }
+        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let why = "commands mean something else than before: raise FORMAT, and then this test's expectation";
+        assert_eq!(digest, "6d4498ea9df153527385af10a77f91cc9711d281192e37e8ae9058a74b7c219c", "{why}");
+    }
+
+    #[test]
+    fn parts_make_a_whole_in_any_order_and_others_do_not_disturb() {
+        let mut state = State::new();
+        let mut body = BytesMut::new();
+        append(7, &Command::Push(vec![message("a", Due::Now)]), &mut body);
+        let body = body.freeze();
+        let part = |sender, part: u32| {
+            let at = body.len() / 2;
+            let body = if part == 0 { body.slice(..at) } else { body.slice(at..) };
+            Sent { sender, batch: 1, part, of: 2, at: None, body }
+        };
+        assert!(state.play(part(1, 1), Timestamp(1)).answers.is_empty());
+        assert!(state.play(part(2, 0), Timestamp(2)).answers.is_empty());
+        assert_eq!(state.play(part(1, 0), Timestamp(3)).answers.len(), 1);
+        // Whoever dies between parts leaves nothing for ever.
+        let late = Timestamp(2).plus(PARTS);
+        assert!(state.play(part(3, 0), late).answers.is_empty());
+        assert_eq!(state.parts.len(), 1);
     }
 }

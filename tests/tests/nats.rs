@@ -1,0 +1,248 @@
+//! What only NATS can do to a backend: servers that die, lose their data, refuse, or are not there.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tasq_host::backend::url::NatsOptions;
+use tasq_host::backend::{Backend, nats};
+use tasq_host::broker::{Message, Reserve, Settled};
+use tasq_host::error::{Error, ErrorKind};
+use tasq_host::task::{Ending, State, TaskId};
+use tasq_tests::fixture::PATIENCE;
+use tasq_tests::fixture::nats::{Server, Version, options, shared};
+use tasq_tests::nouns::*;
+
+async fn open(options: &NatsOptions) -> Backend {
+    open_with(options, 64 << 10).await
+}
+
+async fn open_with(options: &NatsOptions, log: u64) -> Backend {
+    nats::open(options, nats::Tuning { clock: None, log }, false).await.expect("open the server")
+}
+
+async fn refused(url: &str) -> Error {
+    let began = Instant::now();
+    let answer = nats::open(&options(url), nats::Tuning::default(), false).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    answer.err().expect("the server can't be used")
+}
+
+/// Tries again while the server is away, as producers and workers do.
+async fn insist<T>(mut call: impl AsyncFnMut() -> tasq_host::error::Result<T>) -> T {
+    let began = Instant::now();
+    loop {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(error.kind == ErrorKind::Unavailable && began.elapsed() < PATIENCE * 3, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Takes and ends until the given number of tasks has ended.
+async fn work(backend: &Backend, name: &str, wanted: usize, ended: &Mutex<HashSet<TaskId>>) {
+    let lease = Duration::from_secs(3);
+    let request =
+        Reserve { worker: worker(name), wait: Duration::from_millis(200), ..asking(&["q"], &["h"], 7, lease) };
+    while ended.lock().expect("no panic elsewhere").len() < wanted {
+        for delivery in insist(async || backend.broker.reserve(&request).await).await {
+            let record = record(&delivery, State::Done, DAY);
+            let end = || vec![recorded(&delivery.run, Ending::Done, record.clone())];
+            // Stale where the first answer was lost: then it has ended, by this run or a later one.
+            insist(async || backend.broker.settle(end()).await).await;
+            ended.lock().expect("no panic elsewhere").insert(delivery.run.id);
+        }
+    }
+}
+
+async fn everything_ends_across_crashes(version: Version) {
+    const TASKS: usize = 1_500;
+    let mut server = Server::start(version, "");
+    let options = server.options();
+    let ended = Mutex::default();
+    let (producer, first, second) = (open(&options).await, open(&options).await, open(&options).await);
+    let produce = async {
+        for batch in 0..TASKS / 50 {
+            let push = insist(async || producer.broker.push(tasks(&format!("b{batch}-"), 50)).await);
+            // Again and again the server is killed, with calls under way, and comes back with its data.
+            let crash = async {
+                if batch % 10 == 5 {
+                    tokio::task::block_in_place(|| {
+                        server.kill();
+                        server.restart();
+                    });
+                }
+            };
+            tokio::join!(push, crash);
+        }
+    };
+    let workers = async { tokio::join!(work(&first, "w1", TASKS, &ended), work(&second, "w2", TASKS, &ended)) };
+    let all = tokio::time::timeout(PATIENCE * 4, async { tokio::join!(produce, workers) }).await;
+    all.expect("all that was accepted ends in time");
+    let ids: Vec<TaskId> = (0..TASKS).map(|number| id(&format!("b{}-{}", number / 50, number % 50))).collect();
+    let fresh = open(&options).await;
+    let records = fresh.results.get(&ids).await.expect("get");
+    let missing = ids.iter().zip(records).filter(|(_, record)| record.is_none()).count();
+    assert_eq!(missing, 0, "accepted, and without a record");
+    let left = fresh.operations.depths(Duration::ZERO).await.expect("depths");
+    assert!(left.iter().all(|depth| depth.pending + depth.running + depth.scheduled == 0), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_accepted_ends_though_the_oldest_server_is_killed_again_and_again() {
+    everything_ends_across_crashes(Version::Oldest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_accepted_ends_though_the_newest_server_is_killed_again_and_again() {
+    everything_ends_across_crashes(Version::Newest).await;
+}
+
+/// A handle that is ahead of what the server still has begins anew with what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lost_the_end_of_its_log_is_believed() {
+    let mut server = Server::start(Version::Oldest, "");
+    let backend = open(&server.options()).await;
+    let options = server.options();
+    let (kept, lost) = (open(&options).await, server.folder().join("data"));
+    kept.broker.push(tasks("kept", 20)).await.expect("push");
+    server.kill();
+    let copy = server.folder().join("copy");
+    copy_all(&lost, &copy);
+    server.restart();
+    insist(async || kept.broker.push(tasks("lost", 20)).await).await;
+    server.kill();
+    std::fs::remove_dir_all(&lost).expect("remove the data");
+    std::fs::rename(&copy, &lost).expect("put the old data in place");
+    server.restart();
+    // As many messages as were lost, and more: numbers alone don't tell.
+    insist(async || open_anew(&options).await.broker.push(tasks("new", 5)).await).await;
+    let began = Instant::now();
+    loop {
+        let ids = [id("kept0"), id("lost0"), id("new0")];
+        let found = insist(async || kept.operations.get(&ids).await).await;
+        let found: Vec<bool> = found.iter().map(Option::is_some).collect();
+        if found == [true, false, true] {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let taken = insist(async || kept.broker.reserve(&asking(&["q"], &["h"], 50, DAY)).await).await;
+    assert_eq!(taken.len(), 25);
+    drop(backend);
+}
+
+async fn open_anew(options: &NatsOptions) -> Backend {
+    open(options).await
+}
+
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    let done = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
+    assert!(done.success());
+}
+
+/// Many snapshots later a new handle knows all that an old one knows, and the server keeps little.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_short_and_nothing_in_it_is_forgotten() {
+    let server = shared(Version::Oldest);
+    let options = server.options();
+    let backend = open_with(&options, 16 << 10).await;
+    backend.broker.push(vec![task("first")]).await.expect("push");
+    for batch in 0..200 {
+        let messages =
+            tasks(&format!("b{batch}-"), 20).into_iter().map(|message| Message { remember: None, ..message });
+        backend.broker.push(messages.collect()).await.expect("push");
+        let taken = backend.broker.reserve(&asking(&["q"], &["h"], 20, DAY)).await.expect("reserve");
+        let ends = taken.iter().filter(|delivery| delivery.run.id != id("first"));
+        let ends = ends.map(|delivery| end(&delivery.run, Ending::Done)).collect();
+        backend.broker.settle(ends).await.expect("settle");
+    }
+    let fresh = open_with(&options, 16 << 10).await;
+    let first = [id("first")];
+    let (old, new) = (backend.operations.get(&first).await, fresh.operations.get(&first).await);
+    assert_eq!(here(old.expect("get").remove(0)), here(new.expect("get").remove(0)));
+    let client = async_nats::connect(server.address()).await.expect("connect");
+    let jetstream = async_nats::jetstream::new(client);
+    let began = Instant::now();
+    loop {
+        let mut kept = 0;
+        for stream in ["log", "snapshots"] {
+            let name = format!("{}_{stream}", options.prefix);
+            kept += jetstream.get_stream(name).await.expect("the stream").cached_info().state.bytes;
+        }
+        // 4,000 tasks of some 300 bytes of log each have gone by.
+        if kept < 400 << 10 {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{kept} bytes are kept");
+        backend.broker.push(vec![task("again")]).await.expect("push");
+    }
+}
+
+/// Far more than the server takes in one message, all or nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_limit_on_messages_limits_no_task() {
+    let server = Server::start(Version::Oldest, "max_payload: 8192\n");
+    let backend = open(&server.options()).await;
+    let envelope = Bytes::from(vec![7; 300_000]);
+    backend.broker.push(vec![Message { envelope: envelope.clone(), ..task("big") }]).await.expect("push");
+    let taken = backend.broker.reserve(&asking(&["q"], &["h"], 5, DAY)).await.expect("reserve");
+    assert!(taken[0].envelope == envelope);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_told_promptly() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = free.local_addr().expect("an address").port();
+    // Accepts and says nothing, like a machine that hangs.
+    let silent = refused(&format!("nats://127.0.0.1:{port}")).await;
+    assert_eq!(silent.kind, ErrorKind::Unavailable, "{silent}");
+    drop(free);
+    let absent = refused(&format!("nats://me:secret@127.0.0.1:{port}")).await;
+    assert_eq!(absent.kind, ErrorKind::Unavailable, "{absent}");
+    assert!(absent.message.starts_with(&format!("nats://me:***@127.0.0.1:{port}: ")), "{absent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_jetstream_is_told_as_such() {
+    let server = Server::without_jetstream();
+    let error = refused(&format!("nats://{}", server.address())).await;
+    assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
+    assert!(error.message.contains("JetStream"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_passwords_and_tokens_open_the_door_and_others_do_not() {
+    for (config, good, bad) in [
+        ("authorization { user: me, password: \"s:c@ret\" }", "me:s%3Ac%40ret@", "me:wrong@"),
+        ("authorization { token: t0ken }", "t0ken@", "wrong@"),
+    ] {
+        let server = Server::start(Version::Newest, config);
+        let url = |who: &str| format!("nats://{who}{}", server.address());
+        let backend = open(&options(&url(good))).await;
+        assert!(backend.broker.push(vec![task("a")]).await.expect("push")[0].created);
+        for who in [bad, ""] {
+            let error = refused(&url(who)).await;
+            assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
+            assert!(!error.message.contains("wrong"), "{error}");
+        }
+    }
+}
+
+/// Whoever asks while the server is away is told so, in time, and goes on when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_fail_while_the_server_is_away_and_work_when_it_is_back() {
+    let mut server = Server::start(Version::Newest, "");
+    let backend = open(&server.options()).await;
+    backend.broker.push(vec![task("a")]).await.expect("push");
+    let delivery = backend.broker.reserve(&asking(&["q"], &["h"], 1, DAY)).await.expect("reserve").remove(0);
+    server.kill();
+    let error = backend.broker.push(vec![task("b")]).await.expect_err("the server is away");
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    server.restart();
+    let settled = insist(async || backend.broker.settle(vec![end(&delivery.run, Ending::Done)]).await).await;
+    assert_eq!(settled, [Settled::Applied]);
+}
