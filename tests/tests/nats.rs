@@ -1,18 +1,22 @@
 //! What only NATS can do to a backend: servers that die, lose their data, refuse, or are not there.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tasq_host::backend::url::NatsOptions;
 use tasq_host::backend::{Backend, nats};
-use tasq_host::broker::{Message, Reserve, Settled};
+use tasq_host::broker::{Message, Order, Reserve, Settled};
 use tasq_host::error::{Error, ErrorKind};
+use tasq_host::sandbox::{self, Sandbox};
 use tasq_host::task::{Ending, State, TaskId};
+use tasq_host::worker;
+use tasq_host::{Client, NewTask};
 use tasq_tests::fixture::PATIENCE;
 use tasq_tests::fixture::nats::{Server, Version, options, shared};
-use tasq_tests::nouns::*;
+use tasq_tests::guests::guest;
+use tasq_tests::nouns::{DAY, asking, end, here, id, name, record, recorded, task, tasks, worker as named};
 
 async fn open(options: &NatsOptions) -> Backend {
     open_with(options, 64 << 10).await
@@ -44,8 +48,7 @@ async fn insist<T>(mut call: impl AsyncFnMut() -> tasq_host::error::Result<T>) -
 /// Takes and ends until the given number of tasks has ended.
 async fn work(backend: &Backend, name: &str, wanted: usize, ended: &Mutex<HashSet<TaskId>>) {
     let lease = Duration::from_secs(3);
-    let request =
-        Reserve { worker: worker(name), wait: Duration::from_millis(200), ..asking(&["q"], &["h"], 7, lease) };
+    let request = Reserve { worker: named(name), wait: Duration::from_millis(200), ..asking(&["q"], &["h"], 7, lease) };
     while ended.lock().expect("no panic elsewhere").len() < wanted {
         for delivery in insist(async || backend.broker.reserve(&request).await).await {
             let record = record(&delivery, State::Done, DAY);
@@ -98,6 +101,60 @@ async fn everything_accepted_ends_though_the_oldest_server_is_killed_again_and_a
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_accepted_ends_though_the_newest_server_is_killed_again_and_again() {
     everything_ends_across_crashes(Version::Newest).await;
+}
+
+/// A real worker with a real guest: it goes on by itself when the server is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_goes_on_when_a_killed_server_is_back() {
+    let mut server = Server::start(Version::Oldest, "");
+    let options = server.options();
+    let backend = open(&options).await;
+    let (handlers, client) = (tempfile::tempdir().expect("a folder"), Client::new(backend.clone()));
+    std::fs::copy(guest("echo"), handlers.path().join("echo.wasm")).expect("copy");
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    let sandbox = sandbox::Options { slots: 8, pagemap_scan: true, cache: Some(cache), memory_budget: None };
+    let sandbox = Sandbox::new(sandbox).expect("an engine");
+    sandbox.load_folder(handlers.path()).expect("a folder");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let working = worker::Options {
+        queues: vec![(name("default"), 1)],
+        order: Order::Weighted,
+        concurrency: 4,
+        lease: Duration::from_secs(5),
+        drain_timeout: Duration::from_secs(5),
+        max_lost: 3,
+        until_empty: false,
+    };
+    let stopped = async { drop(stopped.await) };
+    let working = worker::run(open(&options).await, Arc::new(sandbox), working, stopped, std::future::pending());
+    let working = tokio::spawn(working);
+    let mut ids = Vec::new();
+    for round in 0..12 {
+        // Enqueued again where an answer was lost: the first is then a task that nobody waits for.
+        let enqueue = async |number: usize| {
+            let new = || NewTask::new(name("echo"), format!("{round} {number}"));
+            insist(async || client.enqueue(new()).await).await.id
+        };
+        ids.extend(futures_util::future::join_all((0..50).map(&enqueue)).await);
+        if round % 4 == 1 {
+            tokio::task::block_in_place(|| {
+                server.kill();
+                server.restart();
+            });
+        }
+    }
+    let began = Instant::now();
+    loop {
+        let records = insist(async || backend.results.get(&ids).await).await;
+        let done = records.iter().flatten().filter(|record| record.state == State::Done).count();
+        if done == ids.len() {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE * 2, "{done} of {} are done", ids.len());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(stop);
+    working.await.expect("no panic").expect("no error");
 }
 
 /// A handle that is ahead of what the server still has begins anew with what is there.
