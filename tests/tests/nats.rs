@@ -9,6 +9,7 @@ use tasq_host::backend::url::NatsOptions;
 use tasq_host::backend::{Backend, nats};
 use tasq_host::broker::{Message, Order, Reserve, Settled};
 use tasq_host::error::{Error, ErrorKind};
+use tasq_host::results::Record;
 use tasq_host::sandbox::{self, Sandbox};
 use tasq_host::task::{Ending, State, TaskId};
 use tasq_host::worker;
@@ -23,7 +24,9 @@ async fn open(options: &NatsOptions) -> Backend {
 }
 
 async fn open_with(options: &NatsOptions, log: u64) -> Backend {
-    nats::open(options, nats::Tuning { clock: None, log }, false).await.expect("open the server")
+    nats::open(options, nats::Tuning { clock: None, log, ..nats::Tuning::default() }, false)
+        .await
+        .expect("open the server")
 }
 
 async fn refused(url: &str) -> Error {
@@ -302,4 +305,39 @@ async fn calls_fail_while_the_server_is_away_and_work_when_it_is_back() {
     server.restart();
     let settled = insist(async || backend.broker.settle(vec![end(&delivery.run, Ending::Done)]).await).await;
     assert_eq!(settled, [Settled::Applied]);
+}
+
+/// Long payloads and results stand apart, come back whole, and leave when nobody needs them any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_long_stands_apart_and_leaves_with_its_task() {
+    let server = shared(Version::Oldest);
+    let options = server.options();
+    let backend = open_with(&options, 256 << 10).await;
+    let envelope = |text: &str| Bytes::from(text.repeat(20_000));
+    let long = |text: &str| Message { envelope: envelope(text), ..task(text) };
+    backend.broker.push(vec![long("stays")]).await.expect("push");
+    backend.broker.reserve(&asking(&["q"], &["h"], 1, DAY)).await.expect("reserve");
+    for round in 0..40 {
+        let text = format!("a{round}");
+        backend.broker.push(vec![long(&text)]).await.expect("push");
+        let taken = backend.broker.reserve(&asking(&["q"], &["h"], 5, DAY)).await.expect("reserve").remove(0);
+        assert!(taken.envelope == envelope(&text), "{text}");
+        let result = Some(envelope("result"));
+        let kept = if round == 7 { DAY } else { Duration::ZERO };
+        let record = Record { result, ..record(&taken, State::Done, kept) };
+        backend.broker.settle(vec![recorded(&taken.run, Ending::Done, record)]).await.expect("settle");
+    }
+    let jetstream = async_nats::jetstream::new(async_nats::connect(server.address()).await.expect("connect"));
+    let blobs = jetstream.get_stream(format!("{}_blobs", options.prefix)).await.expect("the stream");
+    let began = Instant::now();
+    // Of 40 × 180 KB, those since the last snapshots and what is still needed.
+    while blobs.get_info().await.expect("info").state.bytes > 1_500_000 {
+        assert!(began.elapsed() < PATIENCE, "{:?}", blobs.get_info().await.expect("info").state);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let fresh = open(&options).await;
+    let stays = here(fresh.operations.get(&[id("stays")]).await.expect("get").remove(0));
+    assert!(stays.envelope == envelope("stays"));
+    let record = fresh.results.get(&[id("a7")]).await.expect("get").remove(0).expect("it is kept");
+    assert!(record.result == Some(envelope("result")));
 }

@@ -9,9 +9,10 @@
 //! | stream | subjects | what is in it |
 //! |---|---|---|
 //! | `<prefix>_log` | `<prefix>.log` | [`command::Sent`], from the snapshot before the last on |
+//! | `<prefix>_blobs` | `<prefix>.blobs` | payloads and results over 4 KiB, named by number |
 //! | `<prefix>_snapshots` | `<prefix>.snapshots.head`, `….<position>.<piece>` | the last two snapshots of the state |
 //!
-//! What it costs: every process holds the whole state (tasks and kept results) in memory, loads it when it opens, and
+//! What it costs: every process holds the whole state (tasks and kept results, without what is long) in memory, loads it when it opens, and
 //! reads every message. What it must keep: [`command::FORMAT`] names what the commands mean; versions that differ in it
 //! can't share a log, and the older one says so.
 
@@ -27,6 +28,7 @@ use crate::broker::{Signal, Signals};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
+mod blobs;
 mod broker;
 mod command;
 mod compact;
@@ -52,12 +54,14 @@ pub struct Tuning {
     pub clock: Option<Arc<dyn Clock>>,
     /// A snapshot is written when the log has grown by so many bytes (and by twice the last snapshot).
     pub log: u64,
+    /// Payloads and results that are longer stand apart from the state.
+    pub inline: usize,
 }
 
 impl Default for Tuning {
-    /// The server's clock, and 16 MiB.
+    /// The server's clock, 16 MiB and 4 KiB.
     fn default() -> Tuning {
-        Tuning { clock: None, log: state::LOG }
+        Tuning { clock: None, log: state::LOG, inline: blobs::INLINE }
     }
 }
 
@@ -77,7 +81,7 @@ pub async fn open(options: &NatsOptions, tuning: Tuning, foreign_results: bool) 
         tokio::spawn(follower.follow()),
         tokio::spawn(sender::send(link.clone(), replica.clone(), calls, last_error.clone())),
     ];
-    let nats = Arc::new(Nats { link, replica, outgoing, last_error, foreign_results, tasks });
+    let nats = Arc::new(Nats { link, replica, outgoing, last_error, foreign_results, inline: tuning.inline, tasks });
     nats.catch_up().await?;
     Ok(Backend {
         broker: nats.clone(),
@@ -94,6 +98,7 @@ struct Nats {
     outgoing: Outgoing,
     last_error: Arc<LastError>,
     foreign_results: bool,
+    inline: usize,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -125,6 +130,11 @@ impl Nats {
         }
     }
 
+    /// The answer doesn't fit the call: a bug in this folder.
+    fn odd(&self, answer: &Answer) -> Error {
+        Error::corrupt(format!("{}: the log answered something else: {answer:?}", self.link.shown))
+    }
+
     fn unanswered(&self) -> Error {
         let last = self.last_error.lock().ok().and_then(|last| last.clone());
         self.link.trouble(&last.unwrap_or_else(|| "the server doesn't answer".into()))
@@ -152,11 +162,6 @@ impl Signals for Nats {
     fn listen(&self) -> broadcast::Receiver<Signal> {
         self.replica.signals.subscribe()
     }
-}
-
-/// The answer doesn't fit the call: a bug in this folder.
-fn odd(answer: &Answer) -> Error {
-    Error::corrupt(format!("the log answered something else: {answer:?}"))
 }
 
 /// An idle reserve looks at least this often.

@@ -208,6 +208,12 @@ impl Layout {
         Pushed { id, created: true }
     }
 
+    /// Every envelope and every result that is kept.
+    pub(in crate::backend) fn kept_bytes(&self) -> impl Iterator<Item = &Bytes> {
+        let envelopes = self.tasks.values().map(|slot| &slot.envelope);
+        envelopes.chain(self.results.all().chain(self.outbox.all()).filter_map(|record| record.result.as_ref()))
+    }
+
     fn is_taken(&mut self, id: &TaskId, now: Timestamp) -> bool {
         match self.tasks.get(id) {
             Some(Slot { stand: Stand::Dead { until, .. }, .. }) if *until <= now => self.forget_dead(&id.clone()),

@@ -78,6 +78,10 @@ impl Outbox {
         self.letters.iter().take(max).map(|(&number, record)| (number, Effect::Record(record.clone())))
     }
 
+    pub(in crate::backend) fn all(&self) -> impl Iterator<Item = &Record> {
+        self.letters.values().map(Arc::as_ref)
+    }
+
     pub(in crate::backend) fn find(&self, id: &TaskId) -> Option<&Record> {
         self.by_id.get(id).and_then(|number| self.letters.get(number)).map(Arc::as_ref)
     }

@@ -75,6 +75,10 @@ impl Kept {
         }
     }
 
+    pub(in crate::backend) fn all(&self) -> impl Iterator<Item = &Record> {
+        self.records.values().map(|entry| entry.record.as_ref())
+    }
+
     pub(in crate::backend) fn remove(&mut self, id: &TaskId) -> Option<Arc<Record>> {
         let Entry { record, number } = self.records.remove(id)?;
         self.fading.remove(&(until(&record), number));

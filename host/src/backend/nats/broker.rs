@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep_until};
 
+use super::blobs;
 use super::command::{Answer, Ask, Command};
-use super::{LOOK, Nats, odd};
-use crate::broker::{Broker, Delivery, End, Held, Letter, Message, Pushed, Reserve, Settled};
+use super::{LOOK, Nats};
+use crate::broker::{Broker, Delivery, Effect, End, Held, Letter, Message, Pushed, Reserve, Settled};
 use crate::error::Result;
-use crate::task::Run;
+use crate::task::{Ending, Run};
 
 /// Our idea of the server's clock may be ahead of it: a reserve that came too early asks again after this.
 const EARLY: Duration = Duration::from_millis(2);
@@ -20,9 +22,13 @@ impl Broker for Nats {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        match self.call(Command::Push(messages)).await? {
-            Answer::Pushed(pushed) => Ok(pushed),
-            other => Err(odd(&other)),
+        loop {
+            let messages = blobs::pack_messages(&self.link, &messages, self.inline).await?;
+            match self.call(Command::Push(messages)).await? {
+                Answer::Pushed(pushed) => return Ok(pushed),
+                Answer::Refused => {}
+                other => return Err(self.odd(&other)),
+            }
         }
     }
 
@@ -45,7 +51,7 @@ impl Broker for Nats {
             if offers {
                 let (taken, again) = self.ask(request).await?;
                 if !taken.is_empty() {
-                    return Ok(taken);
+                    return self.unpacked(taken).await;
                 }
                 if again {
                     continue;
@@ -77,7 +83,7 @@ impl Broker for Nats {
         }
         match self.call(Command::Extend(runs.to_vec(), lease)).await? {
             Answer::Held(held) => Ok(held),
-            other => Err(odd(&other)),
+            other => Err(self.odd(&other)),
         }
     }
 
@@ -85,16 +91,22 @@ impl Broker for Nats {
         if ends.is_empty() {
             return Ok(Vec::new());
         }
-        match self.call(Command::Settle { ends, foreign: self.foreign_results }).await? {
-            Answer::Settled(settled) => Ok(settled),
-            other => Err(odd(&other)),
+        loop {
+            let ends = self.packed(&ends).await?;
+            match self.call(Command::Settle { ends, foreign: self.foreign_results }).await? {
+                Answer::Settled(settled) => return Ok(settled),
+                Answer::Refused => {}
+                other => return Err(self.odd(&other)),
+            }
         }
     }
 
     async fn outbox(&self, max: usize) -> Result<Vec<Letter>> {
         self.catch_up().await?;
-        let letters = |(number, effect)| Letter { number, effect };
-        Ok(self.replica.look(|state| state.layout.outbox.letters(max).map(letters).collect()))
+        let letters: Vec<(u64, Effect)> = self.replica.look(|state| state.layout.outbox.letters(max).collect());
+        let unpack =
+            async |(number, effect)| Ok(Letter { number, effect: blobs::unpack_effect(&self.link, effect).await? });
+        try_join_all(letters.into_iter().map(unpack)).await
     }
 
     async fn delivered(&self, letters: &[u64]) -> Result<()> {
@@ -110,7 +122,27 @@ impl Nats {
     async fn ask(&self, request: &Reserve) -> Result<(Vec<Delivery>, bool)> {
         match self.call(Command::Reserve(Ask::from(request))).await? {
             Answer::Taken { taken, again } => Ok((taken, again)),
-            other => Err(odd(&other)),
+            other => Err(self.odd(&other)),
         }
+    }
+
+    /// The ends with the long parts of their effects put apart.
+    async fn packed(&self, ends: &[End]) -> Result<Vec<End>> {
+        let pack = async |end: &End| {
+            let effects = end.effects.iter().map(|effect| blobs::pack_effect(&self.link, effect, self.inline));
+            Ok(End { effects: try_join_all(effects).await?, run: end.run.clone(), ending: end.ending.clone() })
+        };
+        try_join_all(ends.iter().map(pack)).await
+    }
+
+    /// What was taken with its envelopes; given back where they can't be read now.
+    async fn unpacked(&self, taken: Vec<Delivery>) -> Result<Vec<Delivery>> {
+        let unpacked = blobs::unpack_deliveries(&self.link, &taken).await;
+        if unpacked.is_err() {
+            let ending = || Ending::Release { after: Duration::ZERO };
+            let ends = taken.into_iter().map(|it| End { run: it.run, ending: ending(), effects: Vec::new() });
+            self.call(Command::Settle { ends: ends.collect(), foreign: self.foreign_results }).await?;
+        }
+        unpacked
     }
 }

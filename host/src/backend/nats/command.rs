@@ -38,6 +38,10 @@ pub(super) enum Command {
     Compacted {
         bytes: u64,
     },
+    /// What stands apart, comes before this number and isn't in the state is about to be removed.
+    Sweep {
+        below: u64,
+    },
 }
 
 /// What a worker asks for, without what is its own to know.
@@ -83,6 +87,8 @@ pub(super) enum Answer {
     Deleted(u64),
     /// Whether it is the sender's turn.
     Compact(bool),
+    /// It named something that may have been swept meanwhile: nothing was changed, and it is to be stored again.
+    Refused,
     Done,
 }
 

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::blobs;
 use super::command::{Command, FORMAT};
 use super::link::Link;
 use super::replica::Replica;
-use super::sender::{Call, Outgoing};
+use super::sender::{Call, Outgoing, PERSISTENCE};
 use super::state::State;
 use crate::error::{Error, Result};
 
@@ -54,6 +55,9 @@ impl Compaction {
         let digest = Sha256::digest(&bytes).into();
         let compaction = Compaction { link, replica, outgoing };
         tokio::spawn(async move {
+            if let Err(error) = compaction.sweep().await {
+                tracing::warn!(%error, "payloads and results couldn't be swept; they stay until the next time");
+            }
             let bytes = Bytes::from(bytes);
             let length = bytes.len() as u64;
             // Someone else begins another when this one stays away.
@@ -65,6 +69,20 @@ impl Compaction {
                 Err(error) => tracing::warn!(%error, "a snapshot couldn't be written; the log stays as it is"),
             }
         });
+    }
+
+    /// Removes payloads and results that no state names any more.
+    async fn sweep(&self) -> Result<()> {
+        let below = blobs::end(&self.link).await?;
+        let (number, answer) = self.replica.expect();
+        let _ = self.outgoing.send(Call::new(number, Command::Sweep { below }));
+        // From there on nobody can name anything that isn't named now.
+        match tokio::time::timeout(PERSISTENCE, answer).await {
+            Ok(Ok(_)) => {}
+            _ => return Err(self.link.trouble(&"the server doesn't answer")),
+        }
+        let live = self.replica.look(blobs::live);
+        blobs::sweep(&self.link, live, below).await
     }
 
     async fn write(&self, mut bytes: Bytes, (position, stamp): (u64, i128), digest: [u8; 32]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The connection, the two streams, and what goes wrong with them in our words.
+//! The connection, the streams, and what goes wrong with them in our words.
 
 use std::fmt::Display;
 use std::sync::atomic::Ordering;
@@ -29,6 +29,10 @@ pub(super) struct Link {
     pub(super) snapshots: Stream<()>,
     pub(super) snapshots_name: String,
     pub(super) snapshots_subject: String,
+    /// What is too long for the state.
+    pub(super) blobs: Stream<()>,
+    blobs_name: String,
+    pub(super) blobs_subject: String,
     /// For messages: where it is, without a password.
     pub(super) shown: String,
     replicas: usize,
@@ -48,9 +52,13 @@ impl Link {
         jetstream.set_timeout(PATIENCE);
         let prefix = &options.prefix;
         let (log_name, snapshots_name) = (format!("{prefix}_log"), format!("{prefix}_snapshots"));
+        let blobs_name = format!("{prefix}_blobs");
         let link = Link {
             log: handle(&jetstream, &shown, &log_name).await?,
             snapshots: handle(&jetstream, &shown, &snapshots_name).await?,
+            blobs: handle(&jetstream, &shown, &blobs_name).await?,
+            blobs_subject: format!("{prefix}.blobs"),
+            blobs_name,
             log_subject: format!("{prefix}.log"),
             snapshots_subject: format!("{prefix}.snapshots"),
             replicas: options.replicas,
@@ -76,6 +84,8 @@ impl Link {
             ..Config::default()
         };
         let (name, subjects) = (self.log_name.clone(), vec![self.log_subject.clone()]);
+        self.create_one(Config { name, subjects, ..common.clone() }).await?;
+        let (name, subjects) = (self.blobs_name.clone(), vec![self.blobs_subject.clone()]);
         self.create_one(Config { name, subjects, ..common.clone() }).await?;
         let (name, subjects) = (self.snapshots_name.clone(), vec![format!("{}.>", self.snapshots_subject)]);
         let latest = Config { max_messages_per_subject: 1, discard: DiscardPolicy::Old, ..common };

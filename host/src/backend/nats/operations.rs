@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 
 use super::Nats;
+use super::blobs;
 use super::command::Command;
 use crate::broker::{Depth, Operations, Standing, WorkerReport};
 use crate::error::Result;
@@ -16,13 +18,20 @@ impl Operations for Nats {
     async fn list(&self, filter: &Filter) -> Result<Vec<Standing>> {
         self.catch_up().await?;
         let now = self.replica.time.now();
-        Ok(self.replica.look(|state| state.layout.list(filter, now)))
+        let found = self.replica.look(|state| state.layout.list(filter, now));
+        try_join_all(found.into_iter().map(|standing| blobs::unpack_standing(&self.link, standing))).await
     }
 
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
         self.catch_up().await?;
         let now = self.replica.time.now();
-        Ok(self.replica.look(|state| ids.iter().map(|id| state.layout.standing(id, now)).collect()))
+        let found: Vec<Option<Standing>> =
+            self.replica.look(|state| ids.iter().map(|id| state.layout.standing(id, now)).collect());
+        let unpack = async |standing| match standing {
+            Some(standing) => blobs::unpack_standing(&self.link, standing).await.map(Some),
+            None => Ok(None),
+        };
+        try_join_all(found.into_iter().map(unpack)).await
     }
 
     async fn depths(&self, soon: Duration) -> Result<Vec<Depth>> {

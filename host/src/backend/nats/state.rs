@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use super::blobs;
 use super::command::{Answer, Command, Sent, calls};
 use crate::backend::memory::layout::{Layout, Shelf};
 use crate::backend::memory::results::until;
@@ -29,6 +30,8 @@ pub(super) struct State {
     last_snapshot: u64,
     /// Who writes the next one, since when.
     compacting: Option<(u64, Timestamp)>,
+    /// What stands apart and comes before this number may be named no more.
+    swept: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +50,7 @@ pub(super) struct Played {
 impl State {
     pub(super) fn new() -> State {
         let (layout, parts) = (Layout::new(false), BTreeMap::new());
-        State { layout, parts, grown: 0, since_claim: 0, last_snapshot: 0, compacting: None }
+        State { layout, parts, grown: 0, since_claim: 0, last_snapshot: 0, compacting: None, swept: 0 }
     }
 
     pub(super) fn play(&mut self, sent: Sent, now: Timestamp) -> Played {
@@ -57,7 +60,14 @@ impl State {
         let sender = sent.sender;
         let Some(body) = self.whole(sent, now) else { return played };
         for (call, command) in calls(&body) {
-            let answer = self.step(command, sender, now, &mut played.signals);
+            let (length, lowest) = blobs::apart(&command);
+            self.grown += length;
+            self.since_claim += length;
+            let answer = if lowest.is_some_and(|lowest| lowest < self.swept) {
+                Answer::Refused
+            } else {
+                self.step(command, sender, now, &mut played.signals)
+            };
             played.answers.push((call, answer));
         }
         played
@@ -130,6 +140,10 @@ impl State {
             Command::Delete(ids) => {
                 let removed = ids.iter().filter_map(|id| layout.results.remove(id));
                 Answer::Deleted(removed.filter(|record| until(record) > now).count() as u64)
+            }
+            Command::Sweep { below } => {
+                self.swept = self.swept.max(below);
+                Answer::Done
             }
             Command::Compact => Answer::Compact(self.claim(sender, now)),
             Command::Compacted { bytes } => {
