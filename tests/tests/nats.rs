@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tasq_host::backend::url::NatsOptions;
 use tasq_host::backend::{Backend, nats};
 use tasq_host::broker::{Message, Order, Reserve, Settled};
@@ -340,4 +341,28 @@ async fn what_is_long_stands_apart_and_leaves_with_its_task() {
     assert!(stays.envelope == envelope("stays"));
     let record = fresh.results.get(&[id("a7")]).await.expect("get").remove(0).expect("it is kept");
     assert!(record.result == Some(envelope("result")));
+}
+
+/// What was taken for a caller that has left meanwhile was never begun: it comes back at once, and nothing is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dropped_reserve_had_taken_is_given_back_uncharged() {
+    let backend = open(&shared(Version::Newest).options()).await;
+    for round in 0..20 {
+        let text = format!("a{round}");
+        backend.broker.push(vec![task(&text)]).await.expect("push");
+        let request = Reserve { wait: PATIENCE, ..asking(&["q"], &["h"], 1, DAY) };
+        // Polled once, it has asked; nobody hears the answer.
+        if let Some(answer) = backend.broker.reserve(&request).now_or_never() {
+            // This thread was put to sleep for so long that the answer was there: given back by hand.
+            let given = answer.expect("reserve").remove(0);
+            let release = vec![end(&given.run, Ending::Release { after: Duration::ZERO })];
+            backend.broker.settle(release).await.expect("settle");
+        }
+        let taken = backend.broker.reserve(&request).await.expect("reserve").remove(0);
+        assert_eq!((taken.run.id.as_str(), taken.run.number, taken.lost, taken.failed), (text.as_str(), 2, 0, 0));
+        assert_eq!(
+            backend.broker.settle(vec![end(&taken.run, Ending::Done)]).await.expect("settle"),
+            [Settled::Applied]
+        );
+    }
 }

@@ -316,6 +316,30 @@ mod tests {
     }
 
     #[test]
+    fn what_may_have_been_swept_is_not_taken_for_there() {
+        let mut state = State::new();
+        let mut play = |command: Command| {
+            let mut body = BytesMut::new();
+            append(1, &command, &mut body);
+            let sent = Sent { sender: 1, batch: 1, part: 0, of: 1, at: None, body: body.freeze() };
+            state.play(sent, Timestamp(1)).answers.remove(0).1
+        };
+        // 3 bytes, a checksum, and the numbers of two pieces.
+        let apart: Vec<u8> =
+            [&[1u8][..], &3u64.to_be_bytes(), &[0; 8], &8u64.to_be_bytes(), &7u64.to_be_bytes()].concat();
+        let of =
+            |text: &str| Command::Push(vec![Message { envelope: apart.clone().into(), ..message(text, Due::Now) }]);
+        assert!(matches!(play(Command::Sweep { below: 7 }), Answer::Done));
+        assert!(matches!(play(of("a")), Answer::Pushed(pushed) if pushed[0].created));
+        assert!(matches!(play(Command::Sweep { below: 8 }), Answer::Done));
+        assert!(matches!(play(of("b")), Answer::Refused));
+        // Nothing of it was done; stored again it is accepted.
+        assert!(
+            matches!(play(Command::Push(vec![message("b", Due::Now)])), Answer::Pushed(pushed) if pushed[0].created)
+        );
+    }
+
+    #[test]
     fn parts_make_a_whole_in_any_order_and_others_do_not_disturb() {
         let mut state = State::new();
         let mut body = BytesMut::new();
