@@ -162,10 +162,8 @@ async fn a_worker_goes_on_when_a_killed_server_is_back() {
 }
 
 /// A handle that is ahead of what the server still has begins anew with what is there.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_lost_the_end_of_its_log_is_believed() {
-    let mut server = Server::start(Version::Oldest, "");
-    let backend = open(&server.options()).await;
+async fn lost_ends_are_believed(version: Version) {
+    let mut server = Server::start(version, "");
     let options = server.options();
     let (kept, lost) = (open(&options).await, server.folder().join("data"));
     kept.broker.push(tasks("kept", 20)).await.expect("push");
@@ -179,7 +177,8 @@ async fn a_server_that_lost_the_end_of_its_log_is_believed() {
     std::fs::rename(&copy, &lost).expect("put the old data in place");
     server.restart();
     // As many messages as were lost, and more: numbers alone don't tell.
-    insist(async || open_anew(&options).await.broker.push(tasks("new", 5)).await).await;
+    let anew = open(&options).await;
+    insist(async || anew.broker.push(tasks("new", 5)).await).await;
     let began = Instant::now();
     loop {
         let ids = [id("kept0"), id("lost0"), id("new0")];
@@ -193,11 +192,16 @@ async fn a_server_that_lost_the_end_of_its_log_is_believed() {
     }
     let taken = insist(async || kept.broker.reserve(&asking(&["q"], &["h"], 50, DAY)).await).await;
     assert_eq!(taken.len(), 25);
-    drop(backend);
 }
 
-async fn open_anew(options: &NatsOptions) -> Backend {
-    open(options).await
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_server_is_believed_when_it_lost_the_end_of_its_log() {
+    lost_ends_are_believed(Version::Oldest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_server_is_believed_when_it_lost_the_end_of_its_log() {
+    lost_ends_are_believed(Version::Newest).await;
 }
 
 fn copy_all(from: &std::path::Path, to: &std::path::Path) {
@@ -365,4 +369,30 @@ async fn what_a_dropped_reserve_had_taken_is_given_back_uncharged() {
             [Settled::Applied]
         );
     }
+}
+
+/// A server that insists on TLS, with a certificate of its own making.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_server_is_reached_by_who_trusts_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (key, certificate) = (file("key.pem"), file("cert.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tasq"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output()
+        .expect("openssl; scripts/servers installs it");
+    assert!(made.status.success(), "{made:?}");
+    let server = Server::start(Version::Newest, &format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}"));
+    for scheme in ["tls", "nats"] {
+        let url = format!("{scheme}://{}?ca={certificate}", server.address());
+        let backend = open(&options(&url)).await;
+        assert_eq!(backend.broker.push(vec![task(scheme)]).await.expect("push").len(), 1);
+    }
+    let distrusted = refused(&format!("tls://{}", server.address())).await;
+    assert_eq!(distrusted.kind, ErrorKind::Unavailable, "{distrusted}");
+    assert!(distrusted.message.contains("certificate"), "{distrusted}");
+    let absent = refused(&format!("tls://{}?ca={}", server.address(), file("absent.pem"))).await;
+    assert_eq!(absent.kind, ErrorKind::Rejected, "{absent}");
 }

@@ -73,8 +73,13 @@ pub async fn open(options: &NatsOptions, tuning: Tuning, foreign_results: bool) 
     let replica = Arc::new(Replica::new(sender, Time::new(tuning.clock)));
     let (outgoing, calls) = mpsc::unbounded_channel();
     let last_error = Arc::new(LastError::default());
-    let follower =
-        Follower { link: link.clone(), replica: replica.clone(), outgoing: outgoing.clone(), log: tuning.log };
+    let follower = Follower {
+        link: link.clone(),
+        replica: replica.clone(),
+        outgoing: outgoing.clone(),
+        log: tuning.log,
+        said: Default::default(),
+    };
     // What can't be read shows here, and calls under way are never begun over.
     follower.verify().await?;
     let tasks = [

@@ -1,4 +1,7 @@
 //! What is kept, and the orders in which it is found again.
+//!
+//! The NATS backend plays its log on the same layout, in every process: what a step does depends on nothing but the state
+//! and its arguments, and whoever changes what it does raises that log's format (`nats/command.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

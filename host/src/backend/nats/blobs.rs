@@ -169,15 +169,18 @@ pub(super) async fn unpack_standing(link: &Link, standing: Standing) -> Result<S
 
 /// All that a command puts into the state and that may stand apart.
 fn named(command: &Command) -> Vec<&Bytes> {
-    let of_effect = |effect| match effect {
-        &Effect::Record(ref record) => record.result.as_ref(),
-        Effect::Push(message) => Some(&message.envelope),
-    };
     match command {
         Command::Push(messages) => messages.iter().map(|message| &message.envelope).collect(),
         Command::Record(records) => records.iter().filter_map(|record| record.result.as_ref()).collect(),
-        Command::Settle { ends, .. } => ends.iter().flat_map(|end| end.effects.iter().filter_map(of_effect)).collect(),
+        Command::Settle { ends, .. } => ends.iter().flat_map(|end| end.effects.iter().filter_map(named_by)).collect(),
         _ => Vec::new(),
+    }
+}
+
+fn named_by(effect: &Effect) -> Option<&Bytes> {
+    match effect {
+        Effect::Record(record) => record.result.as_ref(),
+        Effect::Push(message) => Some(&message.envelope),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plays the log as it grows, across lost connections and servers that restart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::push::{Config, Messages};
@@ -22,8 +23,10 @@ use crate::task::{Ending, Run};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A new connection is noticed within this.
 const TICK: Duration = Duration::from_millis(100);
-/// What a process that died leaves on the server is gone after this.
-const ABANDONED: Duration = Duration::from_secs(60);
+/// What a process that has ended leaves on the server is gone after this.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// Having said that the log is long, a process waits for so many messages before it says so again.
+const SAID: u64 = 1_000;
 /// From one failure to the next try.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -33,6 +36,8 @@ pub(super) struct Follower {
     pub(super) outgoing: Outgoing,
     /// How long the log may grow: see [`super::state::LOG`].
     pub(super) log: u64,
+    /// Where in the log we last said that it is long.
+    pub(super) said: AtomicU64,
 }
 
 impl Follower {
@@ -99,7 +104,10 @@ impl Follower {
         if !unclaimed.is_empty() {
             self.give_back(unclaimed);
         }
-        if is_long {
+        if !is_long {
+            self.said.store(0, Ordering::Relaxed);
+        } else if place.0 >= self.said.load(Ordering::Relaxed) {
+            self.said.store(place.0 + SAID, Ordering::Relaxed);
             self.tell(Command::Compact);
         }
         if compact {

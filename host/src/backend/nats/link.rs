@@ -171,7 +171,8 @@ fn refused(shown: &str, error: &async_nats::ConnectError) -> Error {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             Error::rejected(format!("{shown}: the server refuses this user, password, token or credentials"))
         }
-        ConnectErrorKind::ServerParse => Error::rejected(format!("{shown}: {error}")),
+        // Our own side of it, such as a file that isn't there; a certificate that we don't trust is trouble of the other.
+        ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => Error::rejected(format!("{shown}: {error}")),
         _ => Error::unavailable(format!("{shown}: {error}")),
     }
 }
