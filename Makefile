@@ -53,6 +53,7 @@ check-docs:
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --no-deps --workspace --exclude tasq-sdk --document-private-items
 
 .PHONY: tools
-tools: ## What tests need beside rustup: the wasm targets and cargo-component, into ${TASQ_CACHE:-~/.cache/tasq}
+tools: ## What tests need beside rustup: the wasm targets, cargo-component and servers, into ${TASQ_CACHE:-~/.cache/tasq}
 	@scripts/wasm-toolchain >/dev/null
 	@scripts/cargo-component >/dev/null
+	@scripts/servers

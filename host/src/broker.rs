@@ -93,7 +93,7 @@ pub trait Operations: Send + Sync {
 }
 
 /// A task on its way in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Message {
     /// The task's id.
     pub id: TaskId,
@@ -115,7 +115,7 @@ pub struct Message {
 }
 
 /// When a task may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Due {
     /// At once.
     Now,
@@ -159,7 +159,7 @@ pub struct Reserve {
 }
 
 /// How queues and priorities share what a worker takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Order {
     /// By weight: nobody starves.
     Weighted,
@@ -211,7 +211,7 @@ pub enum Held {
 }
 
 /// How a run ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct End {
     /// Only the holder of this run may end it.
     pub run: Run,
@@ -222,7 +222,7 @@ pub struct End {
 }
 
 /// What follows from an end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
     /// To the results.
     Record(Arc<Record>),

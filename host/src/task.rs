@@ -296,7 +296,7 @@ pub struct Task {
 pub const PAYLOAD: usize = 4 << 20;
 
 /// One start of a task: the fencing token that every extension and every end names. Each reserve gives a higher number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Run {
     /// Where the task lives: a backend finds its slot by it.
     pub queue: Name,
@@ -470,7 +470,7 @@ pub struct Receipt {
 }
 
 /// What becomes of a task at the end of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// Succeeded: the task leaves the broker.
     Done,

@@ -1,4 +1,4 @@
-//! What a worker makes of tasks: each law on the memory backend and on an SQLite file, with real guests.
+//! What a worker makes of tasks: each law on the memory backend, on an SQLite file and on a NATS server, with real guests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tasq_host::results::Record;
 use tasq_host::sandbox::{self, Sandbox};
 use tasq_host::task::{Backoff, Ending, FailureKind, Name, Priority, State, TaskId, TaskOptions};
 use tasq_host::worker::{self, Options, Queues, Summary};
+use tasq_tests::fixture::nats;
 use tasq_tests::guests::guest;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,12 +31,13 @@ struct Place {
 
 /// Runs a law over each backend.
 fn law<F: Future<Output = ()>>(check: impl Fn(Place) -> F) {
-    for server in ["memory", "sqlite"] {
+    for server in ["memory", "sqlite", "nats"] {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let home = tempfile::tempdir().expect("a folder");
             let url = match server {
                 "memory" => "memory:".to_owned(),
+                "nats" => nats::shared(nats::Version::Newest).options().to_string(),
                 _ => format!("sqlite:{}", home.path().join("tasq.db").display()),
             };
             let backend = backend::open(&url.parse().expect("a URL"), None).await.expect("it opens");

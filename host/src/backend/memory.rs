@@ -13,11 +13,11 @@ use crate::clock::Clock;
 
 mod broker;
 mod ends;
-mod layout;
+pub(in crate::backend) mod layout;
 mod leftovers;
 mod operations;
-mod reserve;
-mod results;
+pub(in crate::backend) mod reserve;
+pub(in crate::backend) mod results;
 
 use layout::Layout;
 

@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+mod nats;
+
+pub use nats::{NatsOptions, NatsUser};
+
 /// A parsed `--broker` or `--results`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Url {
@@ -11,6 +15,8 @@ pub enum Url {
     Memory,
     /// `sqlite:PATH[?sync=full|normal]`.
     Sqlite(SqliteOptions),
+    /// `nats://…` or `tls://…`.
+    Nats(NatsOptions),
     /// A scheme that no backend serves; `shown` is the URL without its password.
     Other {
         /// What stands before the colon.
@@ -56,6 +62,9 @@ impl FromStr for Url {
             "memory" => Err(InvalidUrl(format!("{text}: nothing may follow \"memory:\""))),
             "sqlite" if place.is_empty() => Err(InvalidUrl(format!("{text}: expected a path, as in sqlite:tasq.db"))),
             "sqlite" => Ok(Url::Sqlite(SqliteOptions { path: place.into(), sync: sync_of(text, query)? })),
+            "nats" | "tls" => NatsOptions::parse(scheme, rest)
+                .map(Url::Nats)
+                .map_err(|why| InvalidUrl(format!("{}: {why}", without_password(text)))),
             _ => Ok(Url::Other { scheme: scheme.into(), shown: without_password(text) }),
         }
     }
@@ -81,8 +90,9 @@ fn without_password(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
     match parts {
         Some((scheme, (user, place))) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{place}")
+            // Without a colon it may be a token.
+            let user = user.split_once(':').map_or(String::new(), |(user, _)| format!("{user}:"));
+            format!("{scheme}://{user}***@{place}")
         }
         None => text.into(),
     }
@@ -97,6 +107,7 @@ impl fmt::Display for Url {
             Url::Sqlite(SqliteOptions { path, sync: Sync::Normal }) => {
                 write!(f, "sqlite:{}?sync=normal", path.display())
             }
+            Url::Nats(options) => options.fmt(f),
             Url::Other { shown, .. } => f.write_str(shown),
         }
     }

@@ -5,16 +5,16 @@ use crate::broker::{Effect, End, HISTORY, Held, Settled, Signal};
 use crate::task::{Ending, FailedRun, Run, TaskId, Timestamp, WorkerId};
 
 /// What one settled end leads to beside its answer.
-pub(super) struct Written {
-    pub(super) answer: Settled,
+pub(in crate::backend) struct Written {
+    pub(in crate::backend) answer: Settled,
     /// For the listeners.
-    pub(super) ended: Option<Signal>,
+    pub(in crate::backend) ended: Option<Signal>,
     /// Something waits that a waiting reserve may want, now or later.
-    pub(super) waits: bool,
+    pub(in crate::backend) waits: bool,
 }
 
 impl Layout {
-    pub(super) fn extend(&mut self, run: &Run, until: Timestamp) -> Held {
+    pub(in crate::backend) fn extend(&mut self, run: &Run, until: Timestamp) -> Held {
         let Some(held) = self.held(run) else { return Held::Gone };
         self.leases.remove(&held);
         let Some(slot) = self.tasks.get_mut(&run.id) else { return Held::Gone };
@@ -25,7 +25,7 @@ impl Layout {
         Held::Kept
     }
 
-    pub(super) fn settle(&mut self, end: End, now: Timestamp) -> Written {
+    pub(in crate::backend) fn settle(&mut self, end: End, now: Timestamp) -> Written {
         let End { run, ending, effects } = end;
         let Some(lease) = self.held(&run) else {
             return Written { answer: Settled::Stale, ended: None, waits: false };
@@ -95,7 +95,7 @@ impl Layout {
     }
 
     /// Ends the leases of `gone`, which has left: the next reserve takes its runs back.
-    pub(super) fn abandon(&mut self, gone: &WorkerId, now: Timestamp) {
+    pub(in crate::backend) fn abandon(&mut self, gone: &WorkerId, now: Timestamp) {
         // Walks over what runs, not over what waits: as many as all workers' slots together.
         let its = |id: &&TaskId| {
             let slot = self.tasks.get(*id);

@@ -1,9 +1,13 @@
 //! What is kept, and the orders in which it is found again.
+//!
+//! The NATS backend plays its log on the same layout, in every process: what a step does depends on nothing but the state
+//! and its arguments, and whoever changes what it does raises that log's format (`nats/command.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::leftovers::{Outbox, Tombstones};
 use super::results::Kept;
@@ -12,51 +16,54 @@ use crate::results::KEEP_DEAD;
 use crate::task::{FailedRun, Name, Priority, State, TaskId, Timestamp, WorkerId};
 
 /// No call removes, takes back or moves aside more than this: none holds the lock for long.
-pub(super) const CHUNK: usize = 1_000;
+pub(in crate::backend) const CHUNK: usize = 1_000;
 
 /// A place in an order by time; the number, one per task, makes it unique and keeps the order of acceptance.
-pub(super) type Place = (Timestamp, u64);
+pub(in crate::backend) type Place = (Timestamp, u64);
 
 /// Tasks in an order.
-pub(super) type Line = BTreeMap<Place, TaskId>;
+pub(in crate::backend) type Line = BTreeMap<Place, TaskId>;
 
-pub(super) struct Layout {
+#[derive(Serialize, Deserialize)]
+pub(in crate::backend) struct Layout {
     /// All that is unfinished, and the dead letters.
-    pub(super) tasks: HashMap<TaskId, Slot>,
-    pub(super) queues: HashMap<Name, Queue>,
+    pub(in crate::backend) tasks: HashMap<TaskId, Slot>,
+    pub(in crate::backend) queues: HashMap<Name, Queue>,
     /// Running tasks by the end of their lease.
-    pub(super) leases: Line,
+    pub(in crate::backend) leases: Line,
     /// Dead letters by the time when they are forgotten.
     fading: Line,
     tombstones: Tombstones,
-    pub(super) outbox: Outbox,
-    pub(super) results: Kept,
+    pub(in crate::backend) outbox: Outbox,
+    pub(in crate::backend) results: Kept,
     /// With the time until which each is believed to live.
-    pub(super) workers: HashMap<WorkerId, (WorkerReport, Timestamp)>,
+    pub(in crate::backend) workers: HashMap<WorkerId, (WorkerReport, Timestamp)>,
     accepted: u64,
     dice: u64,
 }
 
 /// A task and where it stands.
-pub(super) struct Slot {
-    pub(super) queue: Name,
-    pub(super) handler: Name,
-    pub(super) priority: Priority,
-    pub(super) format: u8,
-    pub(super) envelope: Bytes,
+#[derive(Serialize, Deserialize)]
+pub(in crate::backend) struct Slot {
+    pub(in crate::backend) queue: Name,
+    pub(in crate::backend) handler: Name,
+    pub(in crate::backend) priority: Priority,
+    pub(in crate::backend) format: u8,
+    pub(in crate::backend) envelope: Bytes,
     remember: Option<Duration>,
     number: u64,
-    pub(super) enqueued_at: Timestamp,
-    pub(super) due_at: Timestamp,
-    pub(super) run: u32,
-    pub(super) failed: u32,
-    pub(super) lost: u32,
-    pub(super) history: Vec<FailedRun>,
-    pub(super) stand: Stand,
+    pub(in crate::backend) enqueued_at: Timestamp,
+    pub(in crate::backend) due_at: Timestamp,
+    pub(in crate::backend) run: u32,
+    pub(in crate::backend) failed: u32,
+    pub(in crate::backend) lost: u32,
+    pub(in crate::backend) history: Vec<FailedRun>,
+    pub(in crate::backend) stand: Stand,
 }
 
 /// Where a task stands; each but the first is entered in one [`Line`].
-pub(super) enum Stand {
+#[derive(Serialize, Deserialize)]
+pub(in crate::backend) enum Stand {
     /// In its queue's line, due or not: what is due needs no promotion, the line is in order of due times.
     Waiting,
     /// On a shelf, for a caller that can run it.
@@ -75,41 +82,41 @@ pub(super) enum Stand {
 }
 
 /// One queue's orders.
-#[derive(Default)]
-pub(super) struct Queue {
+#[derive(Default, Serialize, Deserialize)]
+pub(in crate::backend) struct Queue {
     /// By priority: oldest due time first.
-    pub(super) waiting: [Line; 3],
+    pub(in crate::backend) waiting: [Line; 3],
     /// What someone took and couldn't run.
-    pub(super) aside: BTreeMap<Shelf, Line>,
-    pub(super) running: u64,
+    pub(in crate::backend) aside: BTreeMap<Shelf, Line>,
+    pub(in crate::backend) running: u64,
     /// Dead letters, the oldest first, to keep their number bounded.
-    pub(super) dead: Line,
+    pub(in crate::backend) dead: Line,
 }
 
 /// What all tasks on a shelf have in common, so that a caller finds those that it can run without looking at others.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Shelf {
-    pub(super) priority: Priority,
-    pub(super) handler: Name,
-    pub(super) format: u8,
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(in crate::backend) struct Shelf {
+    pub(in crate::backend) priority: Priority,
+    pub(in crate::backend) handler: Name,
+    pub(in crate::backend) format: u8,
     /// Nobody who looked can run them; otherwise it is only a matter of room.
-    pub(super) parked: bool,
+    pub(in crate::backend) parked: bool,
 }
 
 impl Slot {
-    pub(super) fn place(&self) -> Place {
+    pub(in crate::backend) fn place(&self) -> Place {
         (self.due_at, self.number)
     }
 
-    pub(super) fn at(&self, time: Timestamp) -> Place {
+    pub(in crate::backend) fn at(&self, time: Timestamp) -> Place {
         (time, self.number)
     }
 
-    pub(super) fn shelf(&self, parked: bool) -> Shelf {
+    pub(in crate::backend) fn shelf(&self, parked: bool) -> Shelf {
         Shelf { priority: self.priority, handler: self.handler.clone(), format: self.format, parked }
     }
 
-    pub(super) fn state(&self, now: Timestamp) -> State {
+    pub(in crate::backend) fn state(&self, now: Timestamp) -> State {
         match self.stand {
             Stand::Waiting if self.due_at > now => State::Scheduled,
             Stand::Waiting | Stand::Aside { parked: false } => State::Pending,
@@ -119,7 +126,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn tracked(&self, id: &TaskId, now: Timestamp) -> Tracked {
+    pub(in crate::backend) fn tracked(&self, id: &TaskId, now: Timestamp) -> Tracked {
         let (worker, started_at) = match &self.stand {
             Stand::Running { worker, since, .. } => (Some(worker.clone()), Some(*since)),
             _ => (None, None),
@@ -144,7 +151,7 @@ impl Slot {
 }
 
 impl Layout {
-    pub(super) fn new(foreign_results: bool) -> Layout {
+    pub(in crate::backend) fn new(foreign_results: bool) -> Layout {
         Layout {
             tasks: HashMap::new(),
             queues: HashMap::new(),
@@ -160,7 +167,7 @@ impl Layout {
     }
 
     /// A number in 0..1; the same sequence in each process, so that a test that failed fails again (splitmix64).
-    pub(super) fn dice(&mut self) -> f64 {
+    pub(in crate::backend) fn dice(&mut self) -> f64 {
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.dice;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -168,7 +175,7 @@ impl Layout {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    pub(super) fn push(&mut self, message: Message, now: Timestamp) -> Pushed {
+    pub(in crate::backend) fn push(&mut self, message: Message, now: Timestamp) -> Pushed {
         let id = message.id.clone();
         if self.is_taken(&id, now) {
             return Pushed { id, created: false };
@@ -204,6 +211,12 @@ impl Layout {
         Pushed { id, created: true }
     }
 
+    /// Every envelope and every result that is kept.
+    pub(in crate::backend) fn kept_bytes(&self) -> impl Iterator<Item = &Bytes> {
+        let envelopes = self.tasks.values().map(|slot| &slot.envelope);
+        envelopes.chain(self.results.all().chain(self.outbox.all()).filter_map(|record| record.result.as_ref()))
+    }
+
     fn is_taken(&mut self, id: &TaskId, now: Timestamp) -> bool {
         match self.tasks.get(id) {
             Some(Slot { stand: Stand::Dead { until, .. }, .. }) if *until <= now => self.forget_dead(&id.clone()),
@@ -214,14 +227,14 @@ impl Layout {
     }
 
     /// The task leaves; its id stays taken for as long as was asked from the end of its last run.
-    pub(super) fn bury(&mut self, id: &TaskId, ended_at: Timestamp) {
+    pub(in crate::backend) fn bury(&mut self, id: &TaskId, ended_at: Timestamp) {
         if let Some(Slot { remember: Some(remember), .. }) = self.tasks.remove(id) {
             self.tombstones.put(id.clone(), ended_at.plus(remember));
         }
     }
 
     /// The task becomes a dead letter, and the queue's oldest ones make room for it.
-    pub(super) fn keep_dead(&mut self, id: &TaskId, now: Timestamp, keep: Duration) {
+    pub(in crate::backend) fn keep_dead(&mut self, id: &TaskId, now: Timestamp, keep: Duration) {
         let (Some(slot), until) = (self.tasks.get_mut(id), now.plus(keep)) else { return };
         slot.stand = Stand::Dead { since: now, until };
         self.fading.insert(slot.at(until), id.clone());
@@ -247,7 +260,7 @@ impl Layout {
 
     /// Forgets what has been kept long enough: a bounded number, the rest when someone calls next. Readers don't
     /// depend on it, they look at the time.
-    pub(super) fn forget(&mut self, now: Timestamp) {
+    pub(in crate::backend) fn forget(&mut self, now: Timestamp) {
         for _ in 0..CHUNK {
             match self.fading.first_key_value() {
                 Some((&(until, _), id)) if until <= now => {

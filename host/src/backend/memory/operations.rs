@@ -59,7 +59,7 @@ impl Operations for Memory {
 }
 
 impl Layout {
-    fn list(&self, filter: &Filter, now: Timestamp) -> Vec<Standing> {
+    pub(in crate::backend) fn list(&self, filter: &Filter, now: Timestamp) -> Vec<Standing> {
         let matching = |(id, slot): &(&TaskId, &Slot)| {
             !matches!(slot.stand, Stand::Dead { .. })
                 && filter.state.is_none_or(|state| state == slot.state(now))
@@ -75,7 +75,7 @@ impl Layout {
         listed.map(|(id, slot)| Standing::Here(Box::new(slot.tracked(id, now)))).collect()
     }
 
-    fn standing(&self, id: &TaskId, now: Timestamp) -> Option<Standing> {
+    pub(in crate::backend) fn standing(&self, id: &TaskId, now: Timestamp) -> Option<Standing> {
         if let Some(record) = self.outbox.find(id) {
             return Some(Standing::Leaving(Arc::new(record.clone())));
         }
@@ -87,7 +87,7 @@ impl Layout {
 }
 
 impl Queue {
-    fn depth(&self, name: &Name, now: Timestamp, soon: Timestamp) -> Depth {
+    pub(in crate::backend) fn depth(&self, name: &Name, now: Timestamp, soon: Timestamp) -> Depth {
         let mut depth = Depth {
             queue: name.clone(),
             scheduled: 0,

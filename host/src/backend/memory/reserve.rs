@@ -10,14 +10,14 @@ use crate::broker::{Delivery, Order, Reserve, loss_delay};
 use crate::task::{Name, Priority, Run, TaskId, Timestamp};
 
 /// What one look at the queues gave.
-pub(super) struct Look {
-    pub(super) taken: Vec<Delivery>,
+pub(in crate::backend) struct Look {
+    pub(in crate::backend) taken: Vec<Delivery>,
     /// Something was put where another caller may want it.
-    pub(super) moved: bool,
+    pub(in crate::backend) moved: bool,
     /// There was too much to move aside for one look: look again.
-    pub(super) unfinished: bool,
+    pub(in crate::backend) unfinished: bool,
     /// When something becomes due or runs out next.
-    pub(super) next: Option<Timestamp>,
+    pub(in crate::backend) next: Option<Timestamp>,
 }
 
 /// Whether a caller can run a task.
@@ -30,7 +30,7 @@ enum Fit {
 }
 
 impl Layout {
-    pub(super) fn reserve(&mut self, request: &Reserve, now: Timestamp) -> Look {
+    pub(in crate::backend) fn reserve(&mut self, request: &Reserve, now: Timestamp) -> Look {
         let lost = self.take_back(now);
         self.forget(now);
         let mut taking = Taking::new(request, now);
@@ -75,7 +75,7 @@ impl Layout {
         true
     }
 
-    fn next(&self, request: &Reserve, now: Timestamp) -> Option<Timestamp> {
+    pub(in crate::backend) fn next(&self, request: &Reserve, now: Timestamp) -> Option<Timestamp> {
         let lines = request.queues.iter().filter_map(|(name, _)| self.queues.get(name)).flat_map(|q| &q.waiting);
         let due = lines.filter_map(|line| line.range((now.plus(Duration::from_millis(1)), 0)..).next());
         due.chain(self.leases.first_key_value()).map(|(place, _)| place.0).min()

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::Memory;
 use super::layout::{CHUNK, Line};
@@ -12,8 +13,8 @@ use crate::results::{Filter, KEEP_DEAD, KEEP_DONE, Record, Results};
 use crate::task::{Name, State, TaskId, Timestamp};
 
 /// Records, and the orders in which they leave.
-#[derive(Default)]
-pub(super) struct Kept {
+#[derive(Default, Serialize, Deserialize)]
+pub(in crate::backend) struct Kept {
     records: HashMap<TaskId, Entry>,
     /// By the time when they are forgotten.
     fading: Line,
@@ -22,13 +23,14 @@ pub(super) struct Kept {
     last: u64,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Entry {
     record: Arc<Record>,
     /// Makes its places unique.
     number: u64,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Ended {
     done: Line,
     dead: Line,
@@ -43,12 +45,12 @@ impl Ended {
     }
 }
 
-fn until(record: &Record) -> Timestamp {
+pub(in crate::backend) fn until(record: &Record) -> Timestamp {
     record.finished_at.plus(record.keep)
 }
 
 impl Kept {
-    pub(super) fn record(&mut self, record: Arc<Record>, now: Timestamp) {
+    pub(in crate::backend) fn record(&mut self, record: Arc<Record>, now: Timestamp) {
         match self.records.get(&record.id) {
             Some(Entry { record: kept, .. }) if kept.run >= record.run && until(kept) > now => return,
             Some(_) => drop(self.remove(&record.id)),
@@ -73,7 +75,11 @@ impl Kept {
         }
     }
 
-    fn remove(&mut self, id: &TaskId) -> Option<Arc<Record>> {
+    pub(in crate::backend) fn all(&self) -> impl Iterator<Item = &Record> {
+        self.records.values().map(|entry| entry.record.as_ref())
+    }
+
+    pub(in crate::backend) fn remove(&mut self, id: &TaskId) -> Option<Arc<Record>> {
         let Entry { record, number } = self.records.remove(id)?;
         self.fading.remove(&(until(&record), number));
         if let Some(ended) = self.ended.get_mut(&record.queue) {
@@ -82,11 +88,11 @@ impl Kept {
         Some(record)
     }
 
-    fn get(&self, id: &TaskId, now: Timestamp) -> Option<&Record> {
+    pub(in crate::backend) fn get(&self, id: &TaskId, now: Timestamp) -> Option<&Record> {
         self.records.get(id).map(|entry| entry.record.as_ref()).filter(|record| until(record) > now)
     }
 
-    fn list(&self, filter: &Filter, now: Timestamp) -> Vec<Record> {
+    pub(in crate::backend) fn list(&self, filter: &Filter, now: Timestamp) -> Vec<Record> {
         let matching = |record: &&Record| {
             until(record) > now
                 && filter.state.is_none_or(|state| state == record.state)
@@ -102,7 +108,7 @@ impl Kept {
         found.into_iter().take(filter.limit).cloned().collect()
     }
 
-    pub(super) fn forget(&mut self, now: Timestamp) {
+    pub(in crate::backend) fn forget(&mut self, now: Timestamp) {
         for _ in 0..CHUNK {
             match self.fading.first_key_value() {
                 Some((&(until, _), id)) if until <= now => {
