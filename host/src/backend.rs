@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::results::Results;
 
 pub mod memory;
+pub mod redis;
 pub mod sqlite;
 pub mod url;
 
@@ -44,8 +45,9 @@ async fn open_one(url: &Url, foreign_results: bool) -> Result<Backend> {
     match url {
         Url::Memory => Ok(memory::open(clock, foreign_results)),
         Url::Sqlite(options) => sqlite::open(options, clock, foreign_results).await,
-        Url::Other { scheme, shown } => {
-            Err(Error::rejected(format!("{shown}: no backend for \"{scheme}\"; expected sqlite:PATH or memory:")))
-        }
+        Url::Redis(options) => redis::open(options, redis::Time::Server, foreign_results).await,
+        Url::Other { scheme, shown } => Err(Error::rejected(format!(
+            "{shown}: no backend for \"{scheme}\"; expected sqlite:PATH, redis://HOST or memory:"
+        ))),
     }
 }

@@ -14,6 +14,8 @@ use tasq_host::task::{Ending, Run, TaskId, Timestamp, millis};
 
 use crate::nouns::{asking, end, here, id};
 
+pub mod redis;
+
 /// A server, or what stands for one, that begins empty.
 #[async_trait]
 pub trait Place: Send + Sync {
