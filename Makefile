@@ -21,6 +21,11 @@ test: test-host ## All tests
 test-host: tools ## Everything that cargo test runs: host, SDK, examples, laws, whole processes, guests
 	cargo test --workspace
 
+.PHONY: test-brokers
+test-brokers: ## Of the tests, those that start a server of their own: laws, model and crashes on Redis
+	@scripts/servers
+	cargo test --workspace --test '*redis*'
+
 .PHONY: check
 check: check-format check-host check-guests check-docs ## What has to be clean before a commit: format, lints, docs
 
@@ -43,6 +48,7 @@ check-docs:
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --no-deps --workspace --exclude tasq-sdk --document-private-items
 
 .PHONY: tools
-tools: ## What tests need beside rustup: the wasm targets and cargo-component, into ${TASQ_CACHE:-~/.cache/tasq}
+tools: ## What tests need beside rustup: wasm targets and cargo-component, into ${TASQ_CACHE:-~/.cache/tasq}; servers
 	@scripts/wasm-toolchain >/dev/null
 	@scripts/cargo-component >/dev/null
+	@scripts/servers
