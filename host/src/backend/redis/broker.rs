@@ -151,7 +151,6 @@ impl Redis {
             let chosen = messages.iter().any(wire::is_chosen);
             let search = if chosen { Search::Everywhere } else { Search::There };
             self.layout.accept(&blocks, &queues, search, &mut call);
-            call.arg(messages.len());
             messages.iter().for_each(|message| wire::message(message, blocks.place(&message.queue), &mut call));
             if let Some(created) = wire::flags(self.link.send(&call).await?)? {
                 return Ok(created);
@@ -177,7 +176,8 @@ impl Redis {
             let mut call = self.link.call(&scripts::SETTLE);
             self.layout.accept(&blocks, &queues, search, &mut call);
             call.arg(self.layout.ended()).arg(&self.ear.origin).arg(u8::from(self.foreign_results)).arg(ends.len());
-            ends.iter().for_each(|end| write(end, &blocks, &mut call));
+            ends.iter().for_each(|end| write_end(end, &blocks, &mut call));
+            ends.iter().for_each(|end| write_effects(end, &blocks, &mut call));
             if let Some(applied) = wire::flags(self.link.send(&call).await?)? {
                 return Ok(applied);
             }
@@ -198,27 +198,30 @@ fn queue_of(effect: &Effect) -> &Name {
 }
 
 /// Gives `settle.lua` an end.
-fn write(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
-    let End { run, ending, effects } = end;
-    let (how, after, failed) = match ending {
-        Ending::Done | Ending::Cancelled => ("done", Duration::ZERO, None),
-        Ending::Dead { keep } => ("dead", *keep, None),
-        Ending::Retry { after, failed } => ("wait", *after, Some(failed)),
-        Ending::Snooze { after } | Ending::Release { after } => ("wait", *after, None),
-        Ending::Park => ("park", Duration::ZERO, None),
+fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
+    let (how, after) = match &end.ending {
+        Ending::Done | Ending::Cancelled => (0, Duration::ZERO),
+        Ending::Dead { keep } => (1, *keep),
+        Ending::Snooze { after } | Ending::Release { after } => (2, *after),
+        Ending::Retry { after, .. } => (3, *after),
+        Ending::Park => (4, Duration::ZERO),
     };
-    call.arg(blocks.place(&run.queue)).arg(run.id.as_str()).arg(run.number).arg(how).arg(span(after));
-    call.arg(failed.map(wire::failed).unwrap_or_default()).arg(effects.len());
-    for effect in effects {
+    let Run { queue, id, number } = &end.run;
+    let (place, effects) = (blocks.place(queue) as u64, end.effects.len() as u64);
+    call.arg(wire::pack(&[(place, 2), ((*number).into(), 4), (how, 1), (span(after), 7), (effects, 2)]));
+    call.arg(id.as_str());
+}
+
+/// Gives it what follows from an end.
+fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
+    if let Ending::Retry { failed, .. } = &end.ending {
+        call.arg(wire::failed(failed));
+    }
+    for effect in &end.effects {
+        let place = blocks.place(queue_of(effect));
         match effect {
-            Effect::Push(message) => {
-                call.arg("push");
-                wire::message(message, blocks.place(&message.queue), call);
-            }
-            Effect::Record(record) => {
-                call.arg("keep").arg(blocks.place(&record.queue));
-                wire::record(record, call);
-            }
+            Effect::Push(message) => wire::message(message, place, call),
+            Effect::Record(record) => wire::record(record, place, call),
         }
     }
 }

@@ -26,8 +26,7 @@ impl Results for Redis {
             for chunk in chunks(&records, weight) {
                 let mut call = self.link.call(&scripts::RECORD);
                 self.layout.keys(queue, &mut call);
-                call.arg(chunk.len());
-                chunk.iter().for_each(|record| wire::record(record, &mut call));
+                chunk.iter().for_each(|record| wire::record(record, 1, &mut call));
                 self.link.send(&call).await?;
             }
         }

@@ -20,14 +20,25 @@ pub(super) fn span(span: Duration) -> u64 {
 
 /// Gives a script a message (`accept.lua`).
 pub(super) fn message(message: &Message, place: usize, call: &mut ScriptInvocation<'_>) {
-    let due = match message.due {
-        Due::Now => "+0".into(),
-        Due::After(after) => format!("+{}", span(after)),
-        Due::At(time) => format!("={}", time.0.min(FAR)),
+    let (is_date, due) = match message.due {
+        Due::Now => (0, 0),
+        Due::After(after) => (0, span(after)),
+        Due::At(time) => (1, time.0.min(FAR)),
     };
-    call.arg(place).arg(message.id.as_str()).arg(message.handler.as_str()).arg(message.priority as u8);
-    call.arg(message.format).arg(due).arg(message.remember.map_or(0, |remember| span(remember) + 1));
-    call.arg(u8::from(is_chosen(message))).arg(&message.envelope[..]);
+    let chosen = u64::from(is_chosen(message));
+    let meta = pack(&[(0, 1), (place as u64, 2), (message.priority as u64, 1), (chosen, 1), (is_date, 1), (due, 7)]);
+    let remember = message.remember.map_or(0, |remember| span(remember) + 1);
+    let mut back = pack(&[(message.priority as u64, 1), (message.format.into(), 1), (remember, 7)]);
+    back.reserve(message.handler.as_str().len() + 1 + message.envelope.len());
+    back.extend_from_slice(message.handler.as_str().as_bytes());
+    back.push(0);
+    back.extend_from_slice(&message.envelope);
+    call.arg(meta).arg(message.id.as_str()).arg(back);
+}
+
+/// Big-endian integers of so many bytes, as Lua's `struct` reads them.
+pub(super) fn pack(numbers: &[(u64, usize)]) -> Vec<u8> {
+    numbers.iter().flat_map(|(number, width)| number.to_be_bytes().into_iter().skip(8 - width)).collect()
 }
 
 /// Nobody else has a generated id, so it needn't be looked for in other queues.
@@ -37,10 +48,13 @@ pub(super) fn is_chosen(message: &Message) -> bool {
 }
 
 /// Gives a script a record (`keep.lua`).
-pub(super) fn record(record: &Record, call: &mut ScriptInvocation<'_>) {
+pub(super) fn record(record: &Record, place: usize, call: &mut ScriptInvocation<'_>) {
     let until = record.finished_at.plus(record.keep).0.min(FAR);
-    call.arg(record.id.as_str()).arg(record.run).arg(u8::from(record.state == State::Dead));
-    call.arg(record.finished_at.0.min(FAR)).arg(until).arg(&codec::encode_record(record)[..]);
+    let dead = u64::from(record.state == State::Dead);
+    let meta = pack(&[(1, 1), (place as u64, 2), (dead, 1), (record.finished_at.0.min(FAR), 7)]);
+    let mut value = pack(&[(record.run.into(), 4), (until, 7)]);
+    value.extend_from_slice(&codec::encode_record(record));
+    call.arg(meta).arg(record.id.as_str()).arg(value);
 }
 
 /// A failed run, for `e`.
@@ -182,11 +196,10 @@ struct Head {
 
 fn head(value: Bytes) -> Result<Head> {
     let mut packed = Packed(value);
+    let (_seq, enqueued_at, due_at) = (packed.take(6)?, Timestamp(packed.take(6)?), Timestamp(packed.take(7)?));
     let priority = packed.take(1)? as usize;
     let priority = Priority::ALL.get(priority).copied().ok_or_else(|| unreadable("a priority"))?;
-    let (_format, _seq) = (packed.take(1)?, packed.take(6)?);
-    let (enqueued_at, due_at) = (Timestamp(packed.take(6)?), Timestamp(packed.take(7)?));
-    let _remember = packed.take(7)?;
+    let (_format, _remember) = (packed.take(1)?, packed.take(7)?);
     let mut rest = packed.0;
     let end = rest.iter().position(|&byte| byte == 0).ok_or_else(|| unreadable("a handler's name"))?;
     let handler = parse("a handler's name", &rest.split_to(end))?;

@@ -1,6 +1,8 @@
 -- The second part of the scripts that accept tasks. They begin with KEYS[1], the queues, then blocks of the queues that
 -- they write to, then m, t, d, dn of each of the others, where an id may be held.
 -- ARGV: wake channel, how many queues the caller knows, the number of its blocks, the name of each.
+--
+-- A message is three arguments: what MESSAGE describes, id, and the value of m behind its front.
 
 local wake, known, count = arg(), number(), number()
 local everyone, names = {}, {}
@@ -12,15 +14,12 @@ for first = 2 + count * #PARTS, #KEYS, 4 do
   everyone[#everyone + 1] = { m = KEYS[first], t = KEYS[first + 1], d = KEYS[first + 2], dn = KEYS[first + 3] }
 end
 
--- Reads a message from ARGV: block, id, handler, priority, format, due ("+ms" from now, or "=ms"), remember, whether
--- the id was chosen (0, 1), envelope.
-local function message()
-  local m = { queue = number(), id = arg(), handler = arg(), priority = number(), format = number(), due = arg(),
-    remember = number(), chosen = arg() == '1', envelope = arg() }
-  local due = tonumber(string.sub(m.due, 2))
-  if string.sub(m.due, 1, 1) == '+' then due = math.min(now + due, FAR) end
-  m.due = math.max(due, now)
-  return m
+-- 0, block, priority, whether the id was chosen (0, 1), whether the due time is from now on (0) or a date (1), due.
+local MESSAGE = '>BI2BBBI7'
+
+local function due_at(is_date, due)
+  if is_date == 0 then due = math.min(now + due, FAR) end
+  return math.max(due, now)
 end
 
 -- Numbers the tasks of a queue in the order of acceptance; `ahead`: so many are taken at once.
@@ -32,22 +31,30 @@ local function sequence(q, ahead)
   return q.last
 end
 
+local function is_buried(q, id)
+  if q.has_tombstones == nil then q.has_tombstones = redis.call('EXISTS', q.t) == 1 end
+  local buried = q.has_tombstones and redis.call('ZSCORE', q.t, id)
+  return buried and tonumber(buried) > now
+end
+
 -- 1 if the message became a task, 0 if its id is taken. A generated id is looked for only where it would stand.
-local function accept(m, ahead)
-  local q = everyone[m.queue]
-  if m.chosen then
-    for _, other in ipairs(everyone) do
-      if holds(other, m.id) then return 0 end
+local function accept(meta, id, back, ahead)
+  local _, index, priority, chosen, is_date, due = struct.unpack(MESSAGE, meta)
+  local q = everyone[index]
+  if chosen == 1 then
+    for other = 1, #everyone do
+      if other ~= index and holds(everyone[other], id) then return 0 end
     end
+    if is_buried(q, id) then return 0 end
   end
-  local value = struct.pack(HEAD, m.priority, m.format, sequence(q, ahead), now, m.due, m.remember, m.handler)
-    .. m.envelope
-  if redis.call('HSETNX', q.m, m.id, value) == 0 then
-    if holds(q, m.id) then return 0 end
-    forget_dead(q, m.id)
-    redis.call('HSET', q.m, m.id, value)
+  due = due_at(is_date, due)
+  local value = struct.pack(FRONT, sequence(q, ahead), now, due) .. back
+  if redis.call('HSETNX', q.m, id, value) == 0 then
+    if holds(q, id) then return 0 end
+    forget_dead(q, id)
+    redis.call('HSET', q.m, id, value)
   end
-  enter(q, m.id, m.priority, q.last, m.due)
+  enter(q, id, priority, q.last, due)
   q.changed = true
   return 1
 end

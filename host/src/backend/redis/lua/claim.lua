@@ -20,7 +20,8 @@ end
 local moved, unfinished = false, false
 -- So many tasks may be moved aside, and so many bytes taken, by one look.
 local budget, bytes = CHUNK, 8 * 1024 * 1024
-local taken, runs, leases = {}, {}, {}
+-- So many were taken; the first three of the answer are known at the end.
+local got, answer, runs, leases = 0, { 0, 0, 0 }, {}, {}
 local aside, counts = { {}, {}, {} }, {}
 
 -- The loss is counted, and the task due again, later and later.
@@ -45,12 +46,14 @@ local function take_back()
   moved, unfinished = true, #ids == CHUNK
 end
 
-local function deliver(id, value, blob, h)
+local function deliver(id, value, blob, remember, priority, seq)
   local run = blob and struct.unpack('>I4', blob) + 1 or 1
-  runs[#runs + 1], runs[#runs + 2] = id, struct.pack(RUN, run, now, h.remember, h.priority, h.seq) .. worker
-  leases[#leases + 1], leases[#leases + 2] = now + lease, id
-  taken[#taken + 1] = { id, run, blob or '', value }
-  bytes = bytes - #value
+  local n = 2 * got
+  runs[n + 1], runs[n + 2] = id, struct.pack(RUN, run, now, remember, priority, seq) .. worker
+  leases[n + 1], leases[n + 2] = now + lease, id
+  n = 3 + 4 * got
+  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = id, run, blob or '', value
+  bytes, got = bytes - #value, got + 1
 end
 
 local function count(priority, handler, parked, by)
@@ -89,7 +92,7 @@ local function take_aside(priority, want)
     end
   end
   table.sort(heads, function(a, b) return a.due < b.due or (a.due == b.due and a.seq < b.seq) end)
-  local got = 0
+  local before = got
   for index = 1, math.min(want, #heads) do
     if bytes <= 0 then break end
     local entry = heads[index]
@@ -98,11 +101,10 @@ local function take_aside(priority, want)
     count(priority, entry.handler, entry.parked, -1)
     if value then
       room[entry.handler] = room[entry.handler] - 1
-      deliver(entry.id, value, redis.call('HGET', q.e, entry.id), head(value))
-      got = got + 1
+      deliver(entry.id, value, redis.call('HGET', q.e, entry.id), head(value).remember, priority, entry.seq)
     end
   end
-  return got
+  return got - before
 end
 
 -- Out of the way of those behind it, until a worker with room for it looks.
@@ -116,24 +118,27 @@ end
 
 -- What is due, the oldest first; what the worker can't run is moved aside.
 local function take_due(priority, want)
-  local list, got = q['p' .. priority], 0
+  local list, upto = q['p' .. priority], got + want
   -- A task may have 4 MiB: few are read at a time.
   local step = math.min(want, 50)
-  while got < want and bytes > 0 do
+  while got < upto and bytes > 0 do
     local ids, used = redis.call('LRANGE', list, 0, step - 1), 0
     if #ids == 0 then break end
     local values, blobs = redis.call('HMGET', q.m, unpack(ids)), redis.call('HMGET', q.e, unpack(ids))
     for index, id in ipairs(ids) do
-      if got == want or budget == 0 or bytes <= 0 then break end
+      if got == upto or budget == 0 or bytes <= 0 then break end
       used = used + 1
+      local value = values[index]
       -- Without one it has left since: a list can't be asked for one of its ids.
-      local h = values[index] and head(values[index])
-      if h and h.format <= format and (room[h.handler] or 0) > 0 then
-        room[h.handler] = room[h.handler] - 1
-        deliver(id, values[index], blobs[index], h)
-        got = got + 1
-      elseif h then
-        put_aside(id, h, blobs[index])
+      if value then
+        local seq, _, _, _, its_format, remember, handler = struct.unpack(HEAD, value)
+        local left = room[handler]
+        if left and left > 0 and its_format <= format then
+          room[handler] = left - 1
+          deliver(id, value, blobs[index], remember, priority, seq)
+        else
+          put_aside(id, head(value), blobs[index])
+        end
       end
     end
     redis.call('LPOP', list, used)
@@ -143,14 +148,13 @@ local function take_due(priority, want)
     end
     step = 50
   end
-  return got
+  return got - (upto - want)
 end
 
 local has_aside = redis.call('EXISTS', q.k) == 1
 local function take(priority, want)
-  local got = has_aside and take_aside(priority, want) or 0
-  if got < want then got = got + take_due(priority, want - got) end
-  return got
+  local aside = has_aside and take_aside(priority, want) or 0
+  return aside < want and aside + take_due(priority, want - aside) or aside
 end
 
 -- broker/shares.rs, in this language: so many of `max` for each, in proportion to `weights`.
@@ -175,13 +179,13 @@ unfinished = promote(q) or unfinished
 tidy(q)
 if order == 'strict' then
   for priority = 0, 2 do
-    if #taken < max then take(priority, max - #taken) end
+    if got < max then take(priority, max - got) end
   end
 else
   local weights = { 6, 3, 1 }
   for round = 1, 3 do
-    if #taken == max or weights[1] + weights[2] + weights[3] == 0 then break end
-    for index, want in ipairs(shares(weights, max - #taken, dice[round])) do
+    if got == max or weights[1] + weights[2] + weights[3] == 0 then break end
+    for index, want in ipairs(shares(weights, max - got, dice[round])) do
       if want > 0 and take(index - 1, want) < want then weights[index] = 0 end
     end
   end
@@ -196,14 +200,11 @@ end
 if moved then redis.call('PUBLISH', wake, name) end
 
 local next_at = 0
-if #taken == 0 then
+if got == 0 then
   for _, key in ipairs({ q.s, q.l }) do
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
     if first and (next_at == 0 or tonumber(first) < next_at) then next_at = tonumber(first) end
   end
 end
-local answer = { now, unfinished and 1 or 0, next_at }
-for _, task in ipairs(taken) do
-  for index = 1, 4 do answer[#answer + 1] = task[index] end
-end
+answer[1], answer[2], answer[3] = now, unfinished and 1 or 0, next_at
 return answer

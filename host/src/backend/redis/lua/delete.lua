@@ -10,7 +10,7 @@ while next_arg < #ARGV do
   local id = arg()
   local old = redis.call('HGET', q.r, id)
   if old then
-    local _, kept = struct.unpack('>I4I7', old)
+    local _, kept = struct.unpack(KEPT, old)
     if kept > now then there = there + 1 end
     forget_results(q, { id })
   end

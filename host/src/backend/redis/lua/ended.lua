@@ -10,7 +10,7 @@ local ids = redis.call('ZREVRANGE', q[order], from, from + page - 1)
 local answer = { #ids }
 for _, value in ipairs(gather('HMGET', q.r, ids)) do
   if value then
-    local _, kept, rest = struct.unpack('>I4I7', value)
+    local _, kept, rest = struct.unpack(KEPT, value)
     if kept > now then answer[#answer + 1] = string.sub(value, rest) end
   end
 end

@@ -1,27 +1,57 @@
 -- The second part of the scripts that keep records of ended tasks.
+--
+-- A record is three arguments: what RECORD describes, id, and the value of r, which begins with what KEPT describes.
 
--- Keeps a record unless a later run's stands. ARGV: id, run, whether it is dead (0, 1), when it finished, until when it
--- is kept, the record.
-local function read_record()
-  return { id = arg(), run = number(), dead = arg() == '1', finished = number(), kept = number(), bytes = arg() }
+-- 1, block, whether it is dead (0, 1), when it finished.
+local RECORD = '>BI2BI7'
+
+-- To be kept by keep_all().
+local function add_record(q, meta, id, value)
+  local _, _, dead, finished = struct.unpack(RECORD, meta)
+  local list = q.records or { ids = {}, values = {}, dead = {}, finished = {} }
+  local n = #list.ids + 1
+  list.ids[n], list.values[n], list.dead[n], list.finished[n] = id, value, dead, finished
+  q.records = list
 end
-local function keep(q, record)
-  local old = redis.call('HGET', q.r, record.id)
-  if old then
-    local run, kept = struct.unpack('>I4I7', old)
-    if run >= record.run and kept > now then return end
-    forget_results(q, { record.id })
+
+-- Keeps each record unless a later run's stands; then the oldest over the number that is kept go.
+local function keep_all(q)
+  local list = q.records
+  if not list then return end
+  local values, fading, done, dead, seen = {}, {}, {}, {}, {}
+  local function write()
+    each('HSET', q.r, values)
+    each('ZADD', q.f, fading)
+    each('ZADD', q.fd, done)
+    each('ZADD', q.fx, dead)
+    values, fading, done, dead = {}, {}, {}, {}
   end
-  if record.kept <= now then return end
-  redis.call('HSET', q.r, record.id, struct.pack('>I4I7', record.run, record.kept) .. record.bytes)
-  redis.call('ZADD', q.f, record.kept, record.id)
-  redis.call('ZADD', record.dead and q.fx or q.fd, record.finished, record.id)
-end
-
--- The oldest over the number that is kept go.
-local function bound(q)
+  local olds = gather('HMGET', q.r, list.ids)
+  for index, id in ipairs(list.ids) do
+    local old = olds[index]
+    if seen[id] then
+      write()
+      old = redis.call('HGET', q.r, id)
+    end
+    local run, kept = struct.unpack(KEPT, list.values[index])
+    local stands = false
+    if old then
+      local old_run, old_kept = struct.unpack(KEPT, old)
+      stands = old_run >= run and old_kept > now
+      if not stands then forget_results(q, { id }) end
+    end
+    if not stands and kept > now then
+      local n, order = #values, list.dead[index] == 1 and dead or done
+      values[n + 1], values[n + 2] = id, list.values[index]
+      fading[n + 1], fading[n + 2] = kept, id
+      order[#order + 1], order[#order + 2] = list.finished[index], id
+      seen[id] = true
+    end
+  end
+  write()
   for order, most in pairs({ fd = KEEP_DONE, fx = KEEP_DEAD }) do
     local over = math.min(redis.call('ZCARD', q[order]) - most, CHUNK)
     if over > 0 then forget_results(q, redis.call('ZRANGE', q[order], 0, over - 1)) end
   end
+  q.records = nil
 end

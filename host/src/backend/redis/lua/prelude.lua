@@ -48,11 +48,12 @@ local function gather(command, key, list)
   return found
 end
 
--- m: what a task is, before its envelope. `remember`: 0 for a generated id, otherwise one more than the milliseconds.
-local HEAD = '>BBI6I6I7I7s'
+-- m: what a task is: what the script that accepts it knows, then what its producer says, then the envelope. `remember`:
+-- 0 for a generated id, otherwise one more than the milliseconds.
+local FRONT, HEAD = '>I6I6I7', '>I6I6I7BBI7s'
 local function head(value)
-  local priority, format, seq, enqueued, due, remember, handler = struct.unpack(HEAD, value)
-  return { priority = priority, format = format, seq = seq, enqueued = enqueued, due = due, remember = remember,
+  local seq, enqueued, due, priority, format, remember, handler = struct.unpack(HEAD, value)
+  return { seq = seq, enqueued = enqueued, due = due, priority = priority, format = format, remember = remember,
     handler = handler }
 end
 
@@ -74,6 +75,9 @@ local function run_of(blob)
   return { number = number, since = since, remember = remember, priority = priority, seq = seq,
     worker = string.sub(blob, rest) }
 end
+
+-- r: the run, and until when the record is kept; the record follows.
+local KEPT = '>I4I7'
 
 -- s: by due time; among those due at once, by priority and order of acceptance.
 local function scheduled_member(priority, seq, id)

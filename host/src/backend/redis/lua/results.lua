@@ -10,7 +10,7 @@ while next_arg < #ARGV do ids[#ids + 1] = arg() end
 local found = gather('HMGET', q.r, ids)
 for index, value in ipairs(found) do
   if value then
-    local _, kept, rest = struct.unpack('>I4I7', value)
+    local _, kept, rest = struct.unpack(KEPT, value)
     found[index] = kept > now and string.sub(value, rest)
   end
 end

@@ -2,32 +2,18 @@
 --
 -- KEYS: see accept.lua.
 -- ARGV: time, those of accept.lua, channel of ends, who settles, whether records go to another server (0, 1), the
---       number of ends; for each: block, id, run, how ("done", "dead", "wait" or "park"), a span in ms, the failed run
---       ("" for none), the number of effects; for each of these "push" and a message, or "keep", block and a record.
+--       number of ends; for each, what END describes and its id; then for each again the failed run where it has one,
+--       and its effects: messages (accept.lua) and records (keep.lua).
 -- Where nothing is pushed, the caller needn't know the queues: it says -1.
 -- Returns 1 or 0 per end: whether it was written. "stale" if there are queues that the caller doesn't know.
 
 local channel, origin, foreign = arg(), arg(), arg() == '1'
-
-local function effects()
-  local list = {}
-  for index = 1, number() do
-    if arg() == 'push' then
-      list[index] = { message = message() }
-    else
-      list[index] = { queue = number(), record = read_record() }
-    end
-  end
-  return list
-end
-
-local ends = {}
-for index = 1, number() do
-  ends[index] = { queue = number(), id = arg(), run = number(), how = arg(), span = number(), failed = arg(),
-    effects = effects() }
-end
 -- Only a follow-up has to look elsewhere, for its id.
 if known >= 0 and redis.call('HLEN', KEYS[1]) ~= known then return 'stale' end
+
+-- Block, run, how it ends, a span, the number of effects.
+local END = '>I2I4BI7I2'
+local DONE, DEAD, WAIT, RETRY, PARK = 0, 1, 2, 3, 4
 
 -- What is to be removed at the end: what has left the broker, and what is no longer leased.
 for index = 1, count do
@@ -46,34 +32,21 @@ local function remove(q)
 end
 
 -- To another server: a later record of the same task takes the place of one that hasn't left yet.
-local function post(q, record)
-  local old = redis.call('ZSCORE', q.oz, record.id)
+local function post(q, id, value)
+  local old = redis.call('ZSCORE', q.oz, id)
   if old then redis.call('HDEL', q.o, old) end
   local letter = redis.call('HINCRBY', q.c, 'letter', 1)
-  redis.call('ZADD', q.oz, letter, record.id)
-  redis.call('HSET', q.o, letter, record.bytes)
+  redis.call('ZADD', q.oz, letter, id)
+  local _, _, rest = struct.unpack(KEPT, value)
+  redis.call('HSET', q.o, letter, string.sub(value, rest))
 end
 
-local function apply(list)
-  for _, effect in ipairs(list) do
-    if effect.message then
-      -- It looks for its id where the task may just have left.
-      for index = 1, count do remove(everyone[index]) end
-      accept(effect.message, 1)
-    elseif foreign then
-      post(everyone[effect.queue], effect.record)
-    else
-      keep(everyone[effect.queue], effect.record)
-    end
-  end
-end
-
-local function leave(q, id, run)
+local function leave(q, id, number, remember)
   q.left_ids[#q.left_ids + 1] = id
-  if run.number > 1 then q.again[#q.again + 1] = id end
-  if run.remember > 1 then
+  if number > 1 then q.again[#q.again + 1] = id end
+  if remember > 1 then
     local n = #q.buried
-    q.buried[n + 1], q.buried[n + 2] = now + run.remember - 1, id
+    q.buried[n + 1], q.buried[n + 2] = now + remember - 1, id
   end
 end
 
@@ -94,7 +67,7 @@ end
 
 local function wait(q, id, run, after, failed)
   local s = changed_state(q, id, run, math.min(now + after, FAR))
-  if failed ~= '' then
+  if failed then
     s.failed = s.failed + 1
     if s.count == HISTORY then
       local length, first = struct.unpack('>I4', s.history)
@@ -115,42 +88,64 @@ local function park(q, id, run)
   q.changed = true
 end
 
-local answers, said, asked = {}, {}, {}
--- All runs at once; of a task that is named twice, the second finds it ended.
-for index = 1, count do asked[index] = { ids = {}, runs = {} } end
-for _, the_end in ipairs(ends) do
-  local ids = asked[the_end.queue].ids
-  ids[#ids + 1] = the_end.id
-end
-for index = 1, count do
-  for at, blob in ipairs(gather('HMGET', everyone[index].x, asked[index].ids)) do
-    asked[index].runs[asked[index].ids[at]] = blob
+-- One effect, read from ARGV.
+local function apply()
+  local meta, id, value = arg(), arg(), arg()
+  local kind, index = struct.unpack('>BI2', meta)
+  if kind == 0 then
+    -- It looks for its id where the task may just have left.
+    for block = 1, count do remove(everyone[block]) end
+    accept(meta, id, value, 1)
+  elseif foreign then
+    post(everyone[index], id, value)
+  else
+    add_record(everyone[index], meta, id, value)
   end
 end
-for index, the_end in ipairs(ends) do
-  local q, runs, id = everyone[the_end.queue], asked[the_end.queue].runs, the_end.id
-  local run = runs[id] and run_of(runs[id])
-  answers[index] = 0
-  if run and run.number == the_end.run then
-    answers[index], runs[id] = 1, nil
+
+-- All runs at once; of a task that is named twice, the second finds it ended.
+local ends, first = number(), next_arg
+for index = 1, count do everyone[index].asked, everyone[index].runs = {}, {} end
+for at = first + 1, first + 2 * ends, 2 do
+  local asked = everyone[struct.unpack('>I2', ARGV[at])].asked
+  asked[#asked + 1] = ARGV[at + 1]
+end
+for index = 1, count do
+  local q = everyone[index]
+  for at, blob in ipairs(gather('HMGET', q.x, q.asked)) do q.runs[q.asked[at]] = blob end
+end
+
+local answers, said = {}, {}
+next_arg = first + 2 * ends
+for index = 1, ends do
+  local block, number, how, span, effects = struct.unpack(END, ARGV[first + 2 * index - 1])
+  local q, id = everyone[block], ARGV[first + 2 * index]
+  local failed, blob = how == RETRY and arg(), q.runs[id]
+  local current, _, remember
+  if blob then current, _, remember = struct.unpack(RUN, blob) end
+  if current == number then
+    answers[index], q.runs[id] = 1, nil
     q.ended[#q.ended + 1] = id
-    if the_end.how == 'done' then
-      leave(q, id, run)
-    elseif the_end.how == 'dead' then
-      die(q, id, run, the_end.span)
-    elseif the_end.how == 'wait' then
-      wait(q, id, run, the_end.span, the_end.failed)
+    if how == DONE then
+      leave(q, id, number, remember)
+    elseif how == DEAD then
+      die(q, id, run_of(blob), span)
+    elseif how == PARK then
+      park(q, id, run_of(blob))
     else
-      park(q, id, run)
+      wait(q, id, run_of(blob), span, failed)
     end
-    if the_end.how == 'done' or the_end.how == 'dead' then said[#said + 1] = id end
-    apply(the_end.effects)
+    if how <= DEAD then said[#said + 1] = id end
+    for _ = 1, effects do apply() end
+  else
+    answers[index] = 0
+    next_arg = next_arg + 3 * effects
   end
 end
 for index = 1, count do
   remove(everyone[index])
   flush(everyone[index])
-  bound(everyone[index])
+  keep_all(everyone[index])
 end
 tell()
 if #said > 0 then redis.call('PUBLISH', channel, origin .. ' ' .. table.concat(said, ' ')) end
