@@ -190,6 +190,13 @@ fn flags(answer: Option<Vec<bool>>) -> Result<Vec<bool>> {
     answer.ok_or_else(|| Error::corrupt("a script's answer: expected a list of flags, found a word"))
 }
 
+fn arguments(effect: &Effect) -> usize {
+    match effect {
+        Effect::Record(_) => wire::RECORD,
+        Effect::Push(_) => wire::MESSAGE,
+    }
+}
+
 fn queue_of(effect: &Effect) -> &Name {
     match effect {
         Effect::Record(record) => &record.queue,
@@ -207,8 +214,16 @@ fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
         Ending::Park => (4, Duration::ZERO),
     };
     let Run { queue, id, number } = &end.run;
+    let width: usize = end.effects.iter().map(arguments).sum();
     let (place, effects) = (blocks.place(queue) as u64, end.effects.len() as u64);
-    call.arg(wire::pack(&[(place, 2), ((*number).into(), 4), (how, 1), (span(after), 7), (effects, 2)]));
+    call.arg(wire::pack(&[
+        (place, 2),
+        ((*number).into(), 4),
+        (how, 1),
+        (span(after), 7),
+        (effects, 2),
+        (width as u64, 2),
+    ]));
     call.arg(id.as_str());
 }
 

@@ -47,14 +47,18 @@ pub(super) fn is_chosen(message: &Message) -> bool {
     message.remember.is_some() || !generated()
 }
 
+/// So many arguments are a message and a record.
+pub(super) const MESSAGE: usize = 3;
+pub(super) const RECORD: usize = 5;
+
 /// Gives a script a record (`keep.lua`).
 pub(super) fn record(record: &Record, place: usize, call: &mut ScriptInvocation<'_>) {
     let until = record.finished_at.plus(record.keep).0.min(FAR);
     let dead = u64::from(record.state == State::Dead);
-    let meta = pack(&[(1, 1), (place as u64, 2), (dead, 1), (record.finished_at.0.min(FAR), 7)]);
+    let meta = pack(&[(1, 1), (place as u64, 2), (dead, 1)]);
     let mut value = pack(&[(record.run.into(), 4), (until, 7)]);
     value.extend_from_slice(&codec::encode_record(record));
-    call.arg(meta).arg(record.id.as_str()).arg(value);
+    call.arg(meta).arg(record.id.as_str()).arg(value).arg(record.finished_at.0.min(FAR)).arg(until);
 }
 
 /// A failed run, for `e`.

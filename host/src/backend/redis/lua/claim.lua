@@ -16,12 +16,16 @@ for index = 1, number() do
   room[handlers[index]] = number()
 end
 
+-- Whether any task has run before.
+local has_past
 -- Other workers may want what was moved.
 local moved, unfinished = false, false
 -- So many tasks may be moved aside, and so many bytes taken, by one look.
 local budget, bytes = CHUNK, 8 * 1024 * 1024
 -- So many were taken; the first three of the answer are known at the end.
 local got, answer, runs, leases = 0, { 0, 0, 0 }, {}, {}
+-- Written once: Redis is slow to write numbers.
+local lease_end = string.format('%.0f', now + lease)
 local aside, counts = { {}, {}, {} }, {}
 
 -- The loss is counted, and the task due again, later and later.
@@ -50,7 +54,7 @@ local function deliver(id, value, blob, remember, priority, seq)
   local run = blob and struct.unpack('>I4', blob) + 1 or 1
   local n = 2 * got
   runs[n + 1], runs[n + 2] = id, struct.pack(RUN, run, now, remember, priority, seq) .. worker
-  leases[n + 1], leases[n + 2] = now + lease, id
+  leases[n + 1], leases[n + 2] = lease_end, id
   n = 3 + 4 * got
   answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = id, run, blob or '', value
   bytes, got = bytes - #value, got + 1
@@ -124,7 +128,7 @@ local function take_due(priority, want)
   while got < upto and bytes > 0 do
     local ids, used = redis.call('LRANGE', list, 0, step - 1), 0
     if #ids == 0 then break end
-    local values, blobs = redis.call('HMGET', q.m, unpack(ids)), redis.call('HMGET', q.e, unpack(ids))
+    local values, blobs = redis.call('HMGET', q.m, unpack(ids)), has_past and redis.call('HMGET', q.e, unpack(ids)) or {}
     for index, id in ipairs(ids) do
       if got == upto or budget == 0 or bytes <= 0 then break end
       used = used + 1
@@ -177,6 +181,7 @@ end
 take_back()
 unfinished = promote(q) or unfinished
 tidy(q)
+has_past = redis.call('EXISTS', q.e) == 1
 if order == 'strict' then
   for priority = 0, 2 do
     if got < max then take(priority, max - got) end

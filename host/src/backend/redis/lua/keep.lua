@@ -1,16 +1,17 @@
 -- The second part of the scripts that keep records of ended tasks.
 --
--- A record is three arguments: what RECORD describes, id, and the value of r, which begins with what KEPT describes.
+-- A record is five arguments: what RECORD describes, id, the value of r, which begins with what KEPT describes, and as
+-- text, for Redis is slow to write numbers, when it finished and until when it is kept.
 
--- 1, block, whether it is dead (0, 1), when it finished.
-local RECORD = '>BI2BI7'
+-- 1, block, whether it is dead (0, 1).
+local RECORD = '>BI2B'
 
 -- To be kept by keep_all().
-local function add_record(q, meta, id, value)
-  local _, _, dead, finished = struct.unpack(RECORD, meta)
-  local list = q.records or { ids = {}, values = {}, dead = {}, finished = {} }
+local function add_record(q, meta, id, value, finished, kept)
+  local _, _, dead = struct.unpack(RECORD, meta)
+  local list = q.records or { ids = {}, values = {}, dead = {}, finished = {}, kept = {} }
   local n = #list.ids + 1
-  list.ids[n], list.values[n], list.dead[n], list.finished[n] = id, value, dead, finished
+  list.ids[n], list.values[n], list.dead[n], list.finished[n], list.kept[n] = id, value, dead, finished, kept
   q.records = list
 end
 
@@ -43,7 +44,7 @@ local function keep_all(q)
     if not stands and kept > now then
       local n, order = #values, list.dead[index] == 1 and dead or done
       values[n + 1], values[n + 2] = id, list.values[index]
-      fading[n + 1], fading[n + 2] = kept, id
+      fading[n + 1], fading[n + 2] = list.kept[index], id
       order[#order + 1], order[#order + 2] = list.finished[index], id
       seen[id] = true
     end

@@ -6,6 +6,6 @@
 
 local q = queue_at(1)
 tidy(q)
-while next_arg < #ARGV do add_record(q, arg(), arg(), arg()) end
+while next_arg < #ARGV do add_record(q, arg(), arg(), arg(), arg(), arg()) end
 keep_all(q)
 return 0

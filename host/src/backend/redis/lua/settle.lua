@@ -11,8 +11,8 @@ local channel, origin, foreign = arg(), arg(), arg() == '1'
 -- Only a follow-up has to look elsewhere, for its id.
 if known >= 0 and redis.call('HLEN', KEYS[1]) ~= known then return 'stale' end
 
--- Block, run, how it ends, a span, the number of effects.
-local END = '>I2I4BI7I2'
+-- Block, run, how it ends, a span, the number of effects, that of their arguments.
+local END = '>I2I4BI7I2I2'
 local DONE, DEAD, WAIT, RETRY, PARK = 0, 1, 2, 3, 4
 
 -- What is to be removed at the end: what has left the broker, and what is no longer leased.
@@ -96,10 +96,13 @@ local function apply()
     -- It looks for its id where the task may just have left.
     for block = 1, count do remove(everyone[block]) end
     accept(meta, id, value, 1)
-  elseif foreign then
+    return
+  end
+  local finished, kept = arg(), arg()
+  if foreign then
     post(everyone[index], id, value)
   else
-    add_record(everyone[index], meta, id, value)
+    add_record(everyone[index], meta, id, value, finished, kept)
   end
 end
 
@@ -118,7 +121,7 @@ end
 local answers, said = {}, {}
 next_arg = first + 2 * ends
 for index = 1, ends do
-  local block, number, how, span, effects = struct.unpack(END, ARGV[first + 2 * index - 1])
+  local block, number, how, span, effects, width = struct.unpack(END, ARGV[first + 2 * index - 1])
   local q, id = everyone[block], ARGV[first + 2 * index]
   local failed, blob = how == RETRY and arg(), q.runs[id]
   local current, _, remember
@@ -139,7 +142,7 @@ for index = 1, ends do
     for _ = 1, effects do apply() end
   else
     answers[index] = 0
-    next_arg = next_arg + 3 * effects
+    next_arg = next_arg + width
   end
 end
 for index = 1, count do
