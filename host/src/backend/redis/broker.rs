@@ -107,7 +107,6 @@ impl Broker for Redis {
         let asked = queues.iter().map(|(queue, number)| async move {
             let mut call = self.link.call(&scripts::OUTBOX);
             self.layout.keys(queue, &mut call);
-            // A few of large records are as much as one answer should carry.
             call.arg(max.min(CHUNK));
             let mut answer = Answer::new(self.link.send(&call).await?)?;
             let mut letters = Vec::new();

@@ -13,10 +13,21 @@ pub(super) fn classify(error: &RedisError) -> Error {
         Theirs::Server(ServerErrorKind::ResponseError) | Theirs::Extension => by_text(error),
         _ => ErrorKind::Unavailable,
     };
-    let text = error.to_string();
-    let text = text.lines().next().unwrap_or_default();
-    let hint = if is_replica(error) { " (a replica: name its primary)" } else { "" };
-    Error { kind, message: format!("{}{hint}", text.to_lowercase_first()) }
+    let hint = if is_replica(error) { "; name the primary of this replica" } else { "" };
+    Error { kind, message: format!("{}{hint}", text(error)) }
+}
+
+/// One line; which of our scripts it was tells users nothing.
+fn text(error: &RedisError) -> String {
+    let text = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => {
+            let detail = detail.split(" script: ").next().unwrap_or_default().trim_end_matches('.');
+            format!("{detail} ({code})")
+        }
+        _ => error.to_string(),
+    };
+    let mut chars = text.lines().next().unwrap_or_default().chars();
+    chars.next().into_iter().flat_map(char::to_lowercase).chain(chars).collect()
 }
 
 /// Errors inside scripts come as text; before Redis 7 their code does, too.
@@ -38,19 +49,46 @@ fn is_replica(error: &RedisError) -> bool {
     error.kind() == Theirs::Server(ServerErrorKind::ReadOnly) || error.to_string().contains("READONLY")
 }
 
-trait Lower {
-    fn to_lowercase_first(&self) -> String;
-}
-
-impl Lower for str {
-    fn to_lowercase_first(&self) -> String {
-        let mut chars = self.chars();
-        let first = chars.next().map(char::to_lowercase);
-        first.into_iter().flatten().chain(chars).collect()
-    }
-}
-
 /// The same error, saying where.
 pub(super) fn at(place: &str, error: &Error) -> Error {
     Error { kind: error.kind, message: format!("{place}: {}", error.message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_has_its_kind() {
+        for (code, kind) in [
+            ("WRONGTYPE", ErrorKind::Corrupt),
+            ("NOAUTH", ErrorKind::Rejected),
+            ("WRONGPASS", ErrorKind::Rejected),
+            ("NOPERM", ErrorKind::Rejected),
+            ("OOM", ErrorKind::Unavailable),
+            ("MISCONF", ErrorKind::Unavailable),
+            ("BUSY", ErrorKind::Unavailable),
+            ("LOADING", ErrorKind::Unavailable),
+            ("READONLY", ErrorKind::Unavailable),
+            ("NOREPLICAS", ErrorKind::Unavailable),
+            ("MASTERDOWN", ErrorKind::Unavailable),
+            ("UNKILLABLE", ErrorKind::Unavailable),
+            ("WHATEVER", ErrorKind::Rejected),
+        ] {
+            assert_eq!(classify(&make_extension_error(code.into(), Some("no".into()))).kind, kind, "{code}");
+            // Before Redis 7, a script's error is a text.
+            let older = format!("Error running script (call to f_1): @user_script:1: {code} no");
+            assert_eq!(classify(&make_extension_error("ERR".into(), Some(older))).kind, kind, "{code}, older");
+        }
+        assert_eq!(classify(&std::io::Error::from(std::io::ErrorKind::TimedOut).into()).kind, ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn an_error_is_one_line_without_our_scripts() {
+        let detail = "Command not allowed. script: 5f, on @user_script:1.\nmore";
+        let error = classify(&make_extension_error("OOM".into(), Some(detail.into())));
+        assert_eq!(error.message, "command not allowed (OOM)");
+    }
 }

@@ -12,8 +12,10 @@ use crate::error::Result;
 use crate::results::{Cursor, Filter, Record, Results};
 use crate::task::{Name, State, TaskId};
 
-/// So many records are read in one call.
+/// So many records are listed or deleted in one call.
 const PAGE: usize = 200;
+/// So many are read by their ids in one call: each may have 4 MiB.
+const READ: usize = 50;
 
 #[async_trait]
 impl Results for Redis {
@@ -39,7 +41,7 @@ impl Results for Redis {
         }
         let queues = self.meet(&[]).await?;
         let mut found = vec![None; ids.len()];
-        for (ids, found) in ids.chunks(PAGE).zip(found.chunks_mut(PAGE)) {
+        for (ids, found) in ids.chunks(READ).zip(found.chunks_mut(READ)) {
             for records in try_join_all(queues.keys().map(|queue| self.records_in(queue, ids))).await? {
                 for (found, record) in found.iter_mut().zip(records) {
                     *found = found.take().or(record);
@@ -103,12 +105,14 @@ impl Redis {
         filter: &Filter,
         newest: &mut BTreeMap<Cursor, Record>,
     ) -> Result<()> {
-        for page in 0.. {
+        let mut walked = 0;
+        loop {
             let mut call = self.link.call(&scripts::ENDED);
             self.layout.keys(queue, &mut call);
-            call.arg(order).arg(page * PAGE).arg(PAGE);
+            call.arg(order).arg(walked).arg(PAGE);
             let mut answer = Answer::new(self.link.send(&call).await?)?;
             let read = answer.number()?;
+            walked += read;
             let mut ended_at = None;
             while !answer.is_over() {
                 let record = wire::kept_record(&answer.bytes()?)?;
@@ -121,11 +125,10 @@ impl Redis {
                 }
             }
             let oldest = newest.first_key_value().map(|(place, _)| place.0).filter(|_| newest.len() == filter.limit);
-            if read < PAGE as u64 || oldest.is_some_and(|oldest| ended_at.is_some_and(|ended_at| ended_at < oldest)) {
-                break;
+            if read == 0 || oldest.is_some_and(|oldest| ended_at.is_some_and(|ended_at| ended_at < oldest)) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

@@ -123,11 +123,12 @@ end
 -- What is due, the oldest first; what the worker can't run is moved aside.
 local function take_due(priority, want)
   local list, upto = q['p' .. priority], got + want
-  -- A task may have 4 MiB: few are read at a time.
   local step = math.min(want, 50)
   while got < upto and bytes > 0 do
     local ids, used = redis.call('LRANGE', list, 0, step - 1), 0
     if #ids == 0 then break end
+    -- A task may have 4 MiB: of large ones few are read at a time.
+    if redis.call('HSTRLEN', q.m, ids[1]) > 65536 then ids = { unpack(ids, 1, 4) } end
     local values, blobs = redis.call('HMGET', q.m, unpack(ids)), has_past and redis.call('HMGET', q.e, unpack(ids)) or {}
     for index, id in ipairs(ids) do
       if got == upto or budget == 0 or bytes <= 0 then break end
@@ -145,7 +146,7 @@ local function take_due(priority, want)
         end
       end
     end
-    redis.call('LPOP', list, used)
+    if used > 0 then redis.call('LPOP', list, used) end
     if budget == 0 then
       unfinished = true
       break
