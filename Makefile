@@ -12,10 +12,15 @@ help: ## This list
 .PHONY: demo
 demo: ## Add 5 and 4 in a sandbox: builds host and handler, enqueues, runs, prints the result
 	$(HOST)
-	scripts/demo
+	scripts/demo $(FOLDER)
+
+.PHONY: bench
+bench: ## What memory and an SQLite file give on this machine: release build, a handler that does nothing; some minutes
+	cargo build --release -p tasq-host
+	scripts/bench
 
 .PHONY: test
-test: test-host ## All tests
+test: test-host ## All tests; whole processes that are killed among them, for seconds (`make chaos` for longer)
 
 .PHONY: test-host
 test-host: tools ## Everything that cargo test runs: host, SDK, examples, laws, whole processes, guests
@@ -25,6 +30,11 @@ test-host: tools ## Everything that cargo test runs: host, SDK, examples, laws, 
 test-brokers: ## Of the tests, those that start a server of their own: laws, model and crashes on Redis
 	@scripts/servers
 	cargo test --workspace --test '*redis*'
+
+.PHONY: chaos
+chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count what became of the tasks
+	$(HOST) --bin chaos
+	$${CARGO_TARGET_DIR:-target}/debug/chaos --seconds $(or $(SECONDS),60)
 
 .PHONY: check
 check: check-format check-host check-guests check-docs ## What has to be clean before a commit: format, lints, docs

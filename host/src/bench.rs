@@ -150,7 +150,8 @@ pub async fn drain(
     let watch = Watch::start();
     let never = std::future::pending;
     let options = worker::Options { until_empty: true, ..options };
-    let summary = worker::run(backend.clone(), sandbox.clone(), options, never(), never()).await?;
+    let working = worker::run(backend.clone(), sandbox.clone(), options, never(), never());
+    let summary = tokio::spawn(working).await??;
     Ok((watch.stop(summary.done + summary.dead), summary))
 }
 

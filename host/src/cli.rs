@@ -12,6 +12,7 @@ mod bench;
 mod connect;
 mod enqueue;
 mod error;
+mod follow;
 mod handler;
 mod input;
 mod logging;

@@ -28,7 +28,7 @@
 //! | [`results`] | the seam behind which ended tasks are kept |
 //! | [`backend`] | the seams' implementations, and the only place that names a server |
 //! | [`codec`] | wire bytes ↔ task |
-//! | [`bench`] | load, and what came of it |
+//! | [`mod@bench`] | load, and what came of it |
 //! | [`clock`] | what time it is |
 //! | [`error`] | what can go wrong with a server or a file |
 //!

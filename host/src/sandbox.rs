@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::task::{Name, Outcome, Receipt, Task, Timestamp};
 
 mod budget;
 mod cache;
 mod call;
+mod command;
 mod engine;
 mod handlers;
 mod imports;
@@ -23,6 +24,7 @@ mod limits;
 pub mod manifest;
 mod meter;
 mod output;
+mod program;
 pub mod stop;
 mod swap;
 
@@ -31,6 +33,7 @@ use cache::Cache;
 use engine::Ticker;
 use handlers::Loader;
 pub use manifest::Manifest;
+use program::{Linkers, Program};
 pub use stop::Stop;
 
 /// How a sandbox is set up; nothing in here changes while it lives.
@@ -51,6 +54,7 @@ pub struct Sandbox {
     shared: Arc<call::Shared>,
     loader: Loader,
     served: ArcSwap<HashMap<Name, Arc<Handler>>>,
+    changes: watch::Sender<()>,
     // None only while it is being dropped.
     guests: Option<Runtime>,
     notes: Vec<String>,
@@ -66,7 +70,7 @@ pub struct Handler {
     pub digest: String,
     /// Its limits and grants.
     pub manifest: Manifest,
-    pre: imports::TaskHandlerPre<imports::State>,
+    program: Program,
 }
 
 /// Why a file isn't taken as a handler.
@@ -138,6 +142,8 @@ pub struct Call {
 pub struct Loaded {
     /// Handlers that are new or changed.
     pub changed: Vec<Name>,
+    /// Handlers whose files are gone.
+    pub removed: Vec<Name>,
     /// Files that were not taken; what they replaced serves on.
     pub refused: Vec<Refusal>,
 }
@@ -167,11 +173,12 @@ impl Sandbox {
             active,
             wake: Box::new(move || ticker.wake()),
         };
-        let loader = Loader { linker: imports::linker(&engine)?, engine, cache };
+        let loader = Loader { linkers: Linkers::new(&engine)?, engine, cache };
         Ok(Sandbox {
             shared: Arc::new(shared),
             loader,
             served: ArcSwap::default(),
+            changes: watch::Sender::new(()),
             guests: Some(guests),
             notes,
             _is_active: is_active,
@@ -182,8 +189,13 @@ impl Sandbox {
     /// reported; the version before serves on. An error means that the folder itself can't be read. Compiling what
     /// the cache doesn't have takes up to seconds a file.
     pub fn load_folder(&self, folder: &Path) -> std::io::Result<Loaded> {
-        let (served, loaded) = self.loader.folder(folder, &self.served.load())?;
-        self.served.store(Arc::new(served));
+        let before = self.served.load_full();
+        let (served, mut loaded) = self.loader.folder(folder, &before)?;
+        loaded.removed = before.keys().filter(|name| !served.contains_key(*name)).cloned().collect();
+        if !loaded.changed.is_empty() || !loaded.removed.is_empty() {
+            self.served.store(Arc::new(served));
+            self.changes.send_replace(());
+        }
         Ok(loaded)
     }
 
@@ -200,6 +212,11 @@ impl Sandbox {
     /// The handlers that are served now. A run keeps the version it began with.
     pub fn handlers(&self) -> Arc<HashMap<Name, Arc<Handler>>> {
         self.served.load_full()
+    }
+
+    /// Changes when [`Sandbox::handlers`] does.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Where guests run: threads of their own, so that a guest that computes holds up nothing else. Whatever calls

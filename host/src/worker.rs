@@ -1,42 +1,45 @@
 //! Takes tasks from the broker, runs them, and hands in how they ended.
 //!
-//! This file's loop reserves and starts attempts, which run on the sandbox's own threads; `porter` carries what they
-//! hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
+//! This file's loop reserves and fills `slots`, which run attempts on the sandbox's own threads; `porter` carries what
+//! these hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
 //! `relay` delivers what belongs to another server.
 
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::backend::Backend;
-use crate::broker::{Delivery, HandlerReport, Order, Reserve, WorkerReport};
+use crate::broker::{Delivery, Order, Reserve};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sandbox::Sandbox;
 use crate::sandbox::stop::Wish;
-use crate::task::{Headers, Name, WorkerId};
+use crate::sandbox::{Handler, Sandbox};
+use crate::task::{Name, WorkerId};
 
 mod attempt;
+mod heartbeat;
 mod lease;
 mod porter;
 mod relay;
 mod room;
 mod settle;
+mod slots;
 
 use attempt::Crew;
 use lease::Leases;
 use room::Room;
+use slots::Slots;
 
 /// What a worker does.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The queues to take from, with weights of at least 1.
-    pub queues: Vec<(Name, u32)>,
+    /// The queues to take from.
+    pub queues: Queues,
     /// How they share.
     pub order: Order,
     /// Runs at once; at least 1.
@@ -49,6 +52,31 @@ pub struct Options {
     pub max_lost: u32,
     /// End when nothing is pending, running or due within a second.
     pub until_empty: bool,
+}
+
+/// The queues that a worker takes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Queues {
+    /// These, with weights of at least 1.
+    Named(Vec<(Name, u32)>),
+    /// `default` and those that the manifests of the handlers name, in equal parts; they change with the handlers.
+    Served,
+}
+
+impl Queues {
+    /// The queues while these handlers are served, in a fixed order, with their weights.
+    pub fn with(&self, handlers: &HashMap<Name, Arc<Handler>>) -> Vec<(Name, u32)> {
+        match self {
+            Queues::Named(queues) => queues.clone(),
+            Queues::Served => {
+                let default: Name = "default".parse().expect("\"default\" keeps the rule for names");
+                let named: BTreeSet<Name> =
+                    handlers.values().filter_map(|handler| handler.manifest.queue.clone()).collect();
+                let others = named.into_iter().filter(|name| *name != default);
+                std::iter::once(default.clone()).chain(others).map(|name| (name, 1)).collect()
+            }
+        }
+    }
 }
 
 /// What a worker did.
@@ -78,6 +106,8 @@ const WAIT_FOR_EMPTY: Duration = Duration::from_millis(20);
 const SOON: Duration = Duration::from_secs(1);
 /// More than this isn't reserved in one call: a batch stays a few milliseconds of the broker's time.
 const BATCH: usize = 1_000;
+/// At the worker's own end, a broker that can't be reached gets so long to come back.
+const LAST_TRY: Duration = Duration::from_secs(30);
 /// Pauses between calls into a broker that can't be reached.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
@@ -93,37 +123,43 @@ pub async fn run(
 ) -> Result<Summary> {
     let worker = WorkerId::generate();
     let leases = Arc::new(Leases::default());
-    let (ends, settling) = settle::start(backend.clone(), leases.clone());
-    let relaying = relay::start(&backend);
-    let holding = lease::start(backend.broker.clone(), leases.clone(), options.lease);
-    let (handed, freed) = porter::start(ends, sandbox.guests());
-    let crew = Crew { worker, sandbox, handed, max_lost: options.max_lost };
-    let reporting = report_each(&backend, report(&crew, &options), options.lease);
-    let mut shift = Shift {
-        room: Room::new(options.concurrency),
-        crew: Arc::new(crew),
-        leases: leases.clone(),
-        attempts: JoinSet::new(),
-        freed,
-        recall: Arc::new(Notify::new()),
-        options,
-    };
-    let worked = {
+    let (ends, handed_in) = mpsc::channel(settle::BACKLOG);
+    let _relaying = relay::start(&backend);
+    let _holding = lease::start(backend.broker.clone(), leases.clone(), options.lease);
+    let (counter, freed, porter) = porter::start(options.concurrency, ends, sandbox.guests());
+    let crew = Arc::new(Crew { worker: worker.clone(), sandbox, counter, max_lost: options.max_lost });
+    let _reporting = heartbeat::start(&backend, &crew, &options);
+    let working = async {
+        let mut shift = Shift {
+            room: Room::new(options.concurrency),
+            slots: Slots::open(options.concurrency, &crew),
+            crew,
+            leases: leases.clone(),
+            freed,
+            recall: Arc::new(Notify::new()),
+            queues: Vec::new(),
+            options,
+        };
         let (stop, stop_now) = (pin!(stop), pin!(stop_now));
         let mut stops = Stops { stop, stop_now, draining: false, hurried: false };
         let worked = shift.work(&backend, &mut stops).await;
         shift.drain(&mut stops).await;
+        // With the porter goes the last sender: the settler ends when everything handed in is written.
+        drop((shift, porter));
         worked
     };
-    let worker = shift.crew.worker.clone();
-    drop(shift);
-    // Every sender is gone now: the settler ends when the last end is written.
-    let settled = settling.finish().await;
-    drop((relaying, holding, reporting));
+    // In one task: a batch of ends wakes both at once.
+    let mut settling = pin!(settle::settle_all(&backend, &leases, handed_in));
+    let worked = tokio::select! {
+        worked = working => worked,
+        settled = &mut settling => return settled,
+    };
+    let settled = tokio::time::timeout(LAST_TRY, settling).await;
     if let Err(error) = backend.operations.withdraw(&worker).await {
         tracing::debug!("the worker's entry is left to expire: {error}");
     }
-    let mut summary = settled?;
+    let too_late = |_| Error::unavailable("the last ends could not be written; their tasks will run again");
+    let mut summary = settled.map_err(too_late)??;
     (summary.scheduled, summary.parked) = worked?;
     Ok(summary)
 }
@@ -154,12 +190,12 @@ struct Shift {
     leases: Arc<Leases>,
     options: Options,
     room: Room,
-    /// Aborted when the worker is dropped.
-    attempts: JoinSet<()>,
+    slots: Slots,
     /// The handlers whose slots are free again.
     freed: mpsc::Receiver<Vec<Name>>,
     /// Ends a reserve's wait early.
     recall: Arc<Notify>,
+    queues: Vec<(Name, u32)>,
 }
 
 impl Shift {
@@ -175,7 +211,10 @@ impl Shift {
                 }
                 continue;
             }
-            self.room.serve(&self.crew.sandbox.handlers());
+            let served = self.crew.sandbox.handlers();
+            if self.room.serve(&served) {
+                self.queues = self.options.queues.with(&served);
+            }
             match self.turn(backend, stops).await {
                 Ok(Some(left)) => return Ok(left),
                 Ok(None) => trouble.over(),
@@ -205,7 +244,7 @@ impl Shift {
     async fn reserve(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<Vec<Delivery>> {
         let request = Reserve {
             worker: self.crew.worker.clone(),
-            queues: self.options.queues.clone(),
+            queues: self.queues.clone(),
             order: self.options.order,
             max: self.room.free().min(BATCH),
             room: self.room.by_handler(),
@@ -215,11 +254,14 @@ impl Shift {
             recall: self.recall.clone(),
         };
         let mut reserving = pin!(backend.broker.reserve(&request));
+        let mut changes = self.crew.sandbox.changes();
         loop {
             tokio::select! {
                 biased;
                 deliveries = &mut reserving => return deliveries,
                 () = stops.next() => self.recall.notify_one(),
+                // Tasks may be parked for a handler that has just come.
+                Ok(()) = changes.changed() => self.recall.notify_one(),
                 Some(handlers) = self.freed.recv() => {
                     // The request said that there is no room for one of these; now there is.
                     if handlers.iter().any(|handler| self.room.is_full(handler)) {
@@ -233,33 +275,27 @@ impl Shift {
 
     fn start(&mut self, deliveries: Vec<Delivery>, give_back: bool) {
         let seats = self.leases.take(deliveries.iter().map(|delivery| delivery.run.clone()));
-        for (delivery, seat) in deliveries.into_iter().zip(seats) {
+        for (delivery, seat) in deliveries.iter().zip(&seats) {
             self.room.enter(&delivery.handler);
             if give_back {
                 seat.stop.wish(Wish::GiveBack);
             }
-            let attempt = attempt::run(self.crew.clone(), delivery, seat);
-            self.attempts.spawn_on(attempt, self.crew.sandbox.guests());
         }
+        self.slots.fill(deliveries.into_iter().zip(seats));
     }
 
     fn take_back(&mut self, handlers: &[Name]) {
         for handler in handlers {
             self.room.leave(handler);
         }
-        while let Some(ended) = self.attempts.try_join_next() {
-            // An attempt catches the panics of guests and host functions itself; one of its own is a bug to be seen.
-            if let Err(error) = ended {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
+        self.slots.check();
     }
 
     /// What is left, scheduled and parked, if nothing else is in the worker's queues.
     async fn empty(&self, backend: &Backend) -> Result<Option<(u64, u64)>> {
         let mut left = (0, 0);
         for depth in backend.operations.depths(SOON).await? {
-            if !self.options.queues.iter().any(|(queue, _)| *queue == depth.queue) {
+            if !self.queues.iter().any(|(queue, _)| *queue == depth.queue) {
                 continue;
             }
             if depth.pending + depth.running + depth.soon > 0 {
@@ -285,46 +321,6 @@ impl Shift {
             }
         }
     }
-}
-
-/// What the worker tells the others of itself.
-fn report(crew: &Crew, options: &Options) -> impl Fn() -> WorkerReport + Send + 'static {
-    let (id, sandbox) = (crew.worker.clone(), crew.sandbox.clone());
-    let (queues, concurrency) =
-        (options.queues.iter().map(|(queue, _)| queue.clone()).collect::<Vec<_>>(), options.concurrency);
-    move || {
-        let handlers = sandbox.handlers();
-        let mut handlers: Vec<HandlerReport> = handlers
-            .values()
-            .map(|handler| HandlerReport {
-                name: handler.name.clone(),
-                digest: handler.digest.clone(),
-                queue: handler.manifest.queue.clone(),
-                max_retries: handler.manifest.max_retries,
-            })
-            .collect();
-        handlers.sort_by(|a, b| a.name.cmp(&b.name));
-        WorkerReport { id: id.clone(), queues: queues.clone(), concurrency, handlers, notes: Headers::new() }
-    }
-}
-
-/// Announces the worker at once and then each third of a lease.
-fn report_each(
-    backend: &Backend,
-    report: impl Fn() -> WorkerReport + Send + 'static,
-    lease: Duration,
-) -> tokio_util::task::AbortOnDropHandle<()> {
-    let operations = backend.operations.clone();
-    let every = lease / 3;
-    tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
-        loop {
-            let report = report();
-            if let Err(error) = operations.announce(&report, every).await {
-                tracing::debug!("not announced: {error}");
-            }
-            tokio::time::sleep(every).await;
-        }
-    }))
 }
 
 /// A broker that can't be reached: said once, then tried again after growing pauses.

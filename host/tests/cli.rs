@@ -62,6 +62,31 @@ fn a_file_of_a_newer_version_is_refused_and_stays_as_it_is() {
     assert_eq!(version(&file), 9999);
 }
 
+#[test]
+fn a_damaged_file_is_refused_and_stays_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("cut.db");
+    answer("for n in 1 2 3; do tasq-host enqueue add --broker sqlite:cut.db; done", home.path());
+    // All of it into the file itself (by whoever closes it last), which then ends too early, or says other things.
+    let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    rusqlite::Connection::open(&file).unwrap().query_row("SELECT count(*) FROM tasq_tasks", [], read).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let (page, half) = (4096, whole.len() / 2);
+    let overwritten: Vec<u8> = whole[..page].iter().copied().chain(vec![0xa5; whole.len() - page]).collect();
+    for damaged in [&whole[..half], &whole[..page], &whole[..100], &overwritten] {
+        std::fs::write(&file, damaged).unwrap();
+        for command in ["enqueue add", "task list", "task show a1", "run --handlers . --until-empty"] {
+            let answer = answer(&format!("tasq-host {command} --broker sqlite:cut.db"), home.path());
+            assert!(answer.starts_with("? 2\n! error: sqlite:cut.db: the file is damaged: "), "{command}: {answer}");
+            assert_eq!(answer.lines().count(), 2, "{command}: {answer}");
+        }
+        assert!(std::fs::read(&file).unwrap() == damaged, "nothing is written to a file that can't be read");
+    }
+    std::fs::write(&file, whole).unwrap();
+    let listed = answer("tasq-host task list --broker sqlite:cut.db --json", home.path());
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions")
 }

@@ -17,6 +17,12 @@ pub fn guest(name: &str) -> PathBuf {
     built("tests/guests", name)
 }
 
+/// The core module, for WASI preview 1, of the program `tests/guests/NAME`.
+pub fn module(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    find(BUILT.get_or_init(|| under_lock(|| build("wasm32-wasip1", &[name.to_owned()]))), name)
+}
+
 /// The component of `examples/NAME`, built by plain cargo.
 pub fn example(name: &str) -> PathBuf {
     built("examples", name)
@@ -45,10 +51,14 @@ fn find(built: &Built, name: &str) -> PathBuf {
 fn build_all() -> Built {
     let mut names = packages("tests/guests");
     names.extend(packages("examples"));
+    build("wasm32-wasip2", &names)
+}
+
+fn build(target: &str, names: &[String]) -> Built {
     let toolchain = said_by(Command::new("scripts/wasm-toolchain"))?;
     let mut cargo = cargo();
-    cargo.arg(format!("+{toolchain}")).args(["build", "--target", "wasm32-wasip2"]);
-    artifacts(cargo, &names)
+    cargo.arg(format!("+{toolchain}")).args(["build", "--target", target]);
+    artifacts(cargo, names)
 }
 
 fn build_by_cargo_component(names: &[String]) -> Built {

@@ -13,7 +13,7 @@ use tasq_host::codec;
 use tasq_host::results::Record;
 use tasq_host::sandbox::{self, Sandbox};
 use tasq_host::task::{Backoff, Ending, FailureKind, Name, Priority, State, TaskId, TaskOptions};
-use tasq_host::worker::{self, Options, Summary};
+use tasq_host::worker::{self, Options, Queues, Summary};
 use tasq_tests::guests::guest;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -65,7 +65,7 @@ impl Working {
 
 fn options() -> Options {
     Options {
-        queues: vec![(name("default"), 1)],
+        queues: Queues::Named(vec![(name("default"), 1)]),
         order: Order::Weighted,
         concurrency: 8,
         lease: Duration::from_secs(15),

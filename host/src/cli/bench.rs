@@ -10,7 +10,7 @@ use tasq_host::backend;
 use tasq_host::bench::{self, Load, Rate};
 use tasq_host::broker::Order;
 use tasq_host::task::{Name, TaskId};
-use tasq_host::worker::Options;
+use tasq_host::worker::{Options, Queues};
 use tracing::Level;
 
 use super::error::{Code, Error};
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let load = Load { handler, payload: input::payload(args.payload.as_deref())?, queue: queue.clone() };
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
     let options = Options {
-        queues: vec![(queue.clone(), 1)],
+        queues: Queues::Named(vec![(queue.clone(), 1)]),
         order: Order::Weighted,
         concurrency,
         lease: Duration::from_secs(15),

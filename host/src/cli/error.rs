@@ -8,7 +8,7 @@ use crate::config::Misconfigured;
 use tasq_host::error::ErrorKind;
 use tasq_host::sandbox::Refusal;
 
-/// The exit codes of PRODUCT.md.
+/// The exit codes that help and README promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Code {

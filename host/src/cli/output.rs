@@ -1,14 +1,20 @@
 //! Data on stdout, everything else on stderr; and text of guests, made safe to show.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-/// Writes data as it is.
+/// Writes data as it is; on a terminal the line is ended, so that the prompt stands on one of its own.
 pub(crate) fn bytes(data: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(data)?;
+    out.write_all(line_end(data, &out))?;
     out.flush()
+}
+
+fn line_end(data: &[u8], out: &impl IsTerminal) -> &'static [u8] {
+    let is_open = !data.is_empty() && !data.ends_with(b"\n");
+    if is_open && out.is_terminal() { b"\n" } else { b"" }
 }
 
 /// Writes a line, or several.
@@ -76,6 +82,15 @@ mod tests {
     fn what_a_guest_says_cannot_move_the_cursor_or_forge_a_line() {
         assert_eq!(one_line("a\nerror: b\r\u{1b}[2J\u{202e}ä"), "a\\nerror: b\\r\\u{1b}[2J\\u{202e}ä");
         assert_eq!(lines("a\n\tb\r"), "a\n\tb\\r");
+    }
+
+    #[test]
+    fn only_a_terminal_gets_more_than_the_data() {
+        let (terminal, file) = ("/dev/ptmx", "/dev/null");
+        for (data, out, end) in [("x", terminal, "\n"), ("x\n", terminal, ""), ("", terminal, ""), ("x", file, "")] {
+            let out = std::fs::File::open(out).unwrap();
+            assert_eq!(line_end(data.as_bytes(), &out), end.as_bytes(), "{data:?}");
+        }
     }
 
     #[test]

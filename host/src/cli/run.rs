@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tasq_host::broker::Order;
-use tasq_host::sandbox::Sandbox;
 use tasq_host::task::Name;
-use tasq_host::worker::{self, Options, Summary};
+use tasq_host::worker::{self, Options, Queues, Summary};
 use tasq_host::{backend, sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -17,7 +16,7 @@ use tokio::sync::oneshot;
 use super::error::{Code, Error};
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, load_folder};
-use super::{connect, input, output};
+use super::{connect, follow, input};
 use crate::config::Config;
 
 /// Runs at once, for each core: most handlers wait more than they compute.
@@ -33,7 +32,8 @@ pub(super) fn default_concurrency() -> usize {
 /// Run tasks: a worker that takes them from its queues and runs their handlers
 ///
 /// The first SIGTERM or Ctrl-C takes no more tasks and lets running ones finish; the second gives them back at once,
-/// without charging an attempt. Several workers may share a broker.
+/// without charging an attempt. Files that are put into the handlers folder, replaced or removed take effect at once
+/// (SIGHUP looks again); runs in progress finish on the version they began with. Several workers may share a broker.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -93,21 +93,22 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let concurrency = args.concurrency.map_or_else(default_concurrency, |runs| runs as usize);
     let sandbox = args.sandbox.open(&config, concurrency)?;
     let loaded = load_folder(&sandbox, &args.handlers)?;
-    for refusal in &loaded.refused {
-        let hint = refusal.hint.as_deref().map(output::one_line);
-        tracing::warn!(hint, "{}; not served", output::one_line(&refusal.to_string()));
-    }
-    let options = options(&args, concurrency, queues(&args.queues, &sandbox)?);
+    let sandbox = Arc::new(sandbox);
+    let following = follow::start(sandbox.clone(), args.handlers.clone(), loaded)?;
+    let options = options(&args, concurrency, queues(&args.queues)?);
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
     let (stop, stop_now) = stops()?;
     say_hello(&config, &sandbox, &options);
-    let summary = worker::run(backend, Arc::new(sandbox), options, stop, stop_now).await?;
+    // Among the runtime's other tasks: from the main thread each turn of the worker would wake another one.
+    let working = tokio::spawn(worker::run(backend, sandbox, options, stop, stop_now));
+    let summary = working.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))??;
+    drop(following);
     say_goodbye(&summary, args.until_empty);
     let died = args.until_empty && summary.dead > 0;
     if died { Err(Error::silent(Code::Failed)) } else { Ok(()) }
 }
 
-fn options(args: &Args, concurrency: usize, queues: Vec<(Name, u32)>) -> Options {
+fn options(args: &Args, concurrency: usize, queues: Queues) -> Options {
     Options {
         queues,
         order: if args.strict { Order::Strict } else { Order::Weighted },
@@ -119,20 +120,16 @@ fn options(args: &Args, concurrency: usize, queues: Vec<(Name, u32)>) -> Options
     }
 }
 
-/// The queues that were asked for, else `default` and those that the handlers' manifests name.
-fn queues(asked: &[Share], sandbox: &Sandbox) -> Result<Vec<(Name, u32)>, Error> {
+/// The queues that were asked for, else those of the handlers.
+fn queues(asked: &[Share]) -> Result<Queues, Error> {
     let mut seen = BTreeSet::new();
     if let Some(Share(twice, _)) = asked.iter().find(|Share(name, _)| !seen.insert(name)) {
         return Err(Error::usage(format!("queue {twice}: expected once, found twice")));
     }
-    if !asked.is_empty() {
-        return Ok(asked.iter().map(|Share(name, weight)| (name.clone(), *weight)).collect());
+    if asked.is_empty() {
+        return Ok(Queues::Served);
     }
-    let default: Name = "default".parse().expect("\"default\" keeps the rule for names");
-    let handlers = sandbox.handlers();
-    let named: BTreeSet<Name> = handlers.values().filter_map(|handler| handler.manifest.queue.clone()).collect();
-    let others = named.into_iter().filter(|name| *name != default);
-    Ok(std::iter::once(default.clone()).chain(others).map(|name| (name, 1)).collect())
+    Ok(Queues::Named(asked.iter().map(|Share(name, weight)| (name.clone(), *weight)).collect()))
 }
 
 /// Resolve at the first and at the second SIGTERM or Ctrl-C.
@@ -174,7 +171,8 @@ fn say_hello(config: &Config, sandbox: &sandbox::Sandbox, options: &Options) {
     if names.is_empty() {
         tracing::warn!("no handlers: every task that is taken waits, parked, for a worker that has its handler");
     }
-    let queues: Vec<&str> = options.queues.iter().map(|(name, _)| name.as_str()).collect();
+    let queues = options.queues.with(&handlers);
+    let queues: Vec<&str> = queues.iter().map(|(name, _)| name.as_str()).collect();
     let (handlers, queues) = (names.join(" "), queues.join(" "));
     tracing::info!(broker = %config.broker, queues, handlers, concurrency = options.concurrency, "working");
 }

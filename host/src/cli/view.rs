@@ -1,4 +1,4 @@
-//! What is printed of a task: the fields of PRODUCT.md under `--json`; `people` has the same for people.
+//! What is printed of a task: under `--json` the fields that the README promises; `people` has the same for people.
 
 use bytes::Bytes;
 use serde::Serialize;

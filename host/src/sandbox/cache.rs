@@ -6,13 +6,51 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 /// A folder that only this user can write: what is in it is run as machine code.
 pub(super) struct Cache {
     folder: PathBuf,
 }
+
+/// What the cache can keep: components and core modules.
+pub(super) trait Compiled: Sized {
+    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>>;
+
+    /// # Safety
+    ///
+    /// `code` comes from [`Compiled::compile`].
+    unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
+
+    /// # Safety
+    ///
+    /// The file's contents come from [`Compiled::compile`], and nobody changes them while it is in use.
+    unsafe fn deserialize_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self>;
+}
+
+macro_rules! compiled {
+    ($what:ty, $compile:ident) => {
+        impl Compiled for $what {
+            fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+                engine.$compile(wasm)
+            }
+
+            unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
+                // SAFETY: the caller's promise.
+                unsafe { <$what>::deserialize(engine, code) }
+            }
+
+            unsafe fn deserialize_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self> {
+                // SAFETY: the caller's promise.
+                unsafe { <$what>::deserialize_file(engine, file) }
+            }
+        }
+    };
+}
+
+compiled!(Component, precompile_component);
+compiled!(Module, precompile_module);
 
 impl Cache {
     /// Makes the folder if it is missing. The error says why it can't be trusted or used.
@@ -34,21 +72,21 @@ impl Cache {
     }
 
     /// `wasm`, whose digest is `digest` (hexadecimal), compiled: loaded if it is here, else made and kept.
-    pub(super) fn component(&self, engine: &Engine, digest: &str, wasm: &[u8]) -> wasmtime::Result<Component> {
+    pub(super) fn load<T: Compiled>(&self, engine: &Engine, digest: &str, wasm: &[u8]) -> wasmtime::Result<T> {
         let mut compatibility = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut compatibility);
         let file = self.folder.join(format!("{digest}-{:016x}.cwasm", compatibility.finish()));
         // SAFETY: only this user can write the folder (checked when it was opened), and files get there only below,
         // whole, from this program's own compiler.
-        if let Ok(component) = unsafe { Component::deserialize_file(engine, &file) } {
-            return Ok(component);
+        if let Ok(compiled) = unsafe { T::deserialize_file(engine, &file) } {
+            return Ok(compiled);
         }
-        let code = engine.precompile_component(wasm)?;
+        let code = T::compile(engine, wasm)?;
         if let Err(error) = self.keep(&file, &code) {
             tracing::warn!("compiled code is not kept: {}: {error}", file.display());
         }
         // SAFETY: it comes from the compiler just now.
-        unsafe { Component::deserialize(engine, &code) }
+        unsafe { T::deserialize(engine, &code) }
     }
 
     fn keep(&self, file: &Path, code: &[u8]) -> std::io::Result<()> {
@@ -83,11 +121,11 @@ mod tests {
         let cache = Cache::open(dir.path()).unwrap();
         let (engine, _) = super::super::engine::build(1, false).unwrap();
         let wasm = b"\0asm\x0d\0\x01\0";
-        cache.component(&engine, "d1", wasm).unwrap();
+        cache.load::<Component>(&engine, "d1", wasm).unwrap();
         let kept: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(kept.len(), 1, "{kept:?}");
         fs::write(&kept[0], b"damaged").unwrap();
-        cache.component(&engine, "d1", wasm).unwrap();
+        cache.load::<Component>(&engine, "d1", wasm).unwrap();
         assert!(fs::metadata(&kept[0]).unwrap().len() > 100);
     }
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,14 +12,17 @@ use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::budget::Budget;
-use super::imports::{self, State, TaskFacts};
+use super::command::{self, Surroundings};
+use super::imports::{self, State, TaskFacts, TaskHandler};
 use super::limits::Limits;
 use super::manifest::OnTrap;
 use super::meter::{Meter, Metered, Stopped};
 use super::output::printable;
+use super::program::Program;
 use super::stop::Wish;
 use super::{CPU, Call, Handler, MEMORY, RESULT, Stop, TIMEOUT};
-use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Verdict, truncate};
+use crate::clock::{Clock, System};
+use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Timestamp, Verdict, millis, truncate};
 
 /// What every run of a sandbox shares.
 pub(super) struct Shared {
@@ -33,18 +36,36 @@ pub(super) struct Shared {
 
 /// One call of a guest into the host carries at most this; the largest wish is a follow-up's payload.
 const PER_HOST_CALL: usize = PAYLOAD + (256 << 10);
-const MESSAGE: usize = 4 << 10;
+pub(super) const MESSAGE: usize = 4 << 10;
 /// The host had no room: what a worker does with a slot too many.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
 /// How a call ended before anyone judged it.
 enum Raw {
     Returned(Result<Vec<u8>, imports::Failure>),
+    /// A command ended with this status.
+    Exited(i32),
     Broke(wasmtime::Error),
     NotStarted(wasmtime::Error),
     Panicked(Box<dyn Any + Send>),
     Stopped(Stopped),
     Wished(Wish),
+}
+
+/// Want of room is said now and then: it may be met by each of thousands of runs.
+static SAID: Seldom = Seldom(AtomicU64::new(0));
+const SELDOM: Duration = Duration::from_secs(10);
+
+struct Seldom(AtomicU64);
+
+impl Seldom {
+    /// True at most once in [`SELDOM`].
+    fn is_due(&self) -> bool {
+        let now = millis(System.now().since(Timestamp(0)));
+        let said = self.0.load(Ordering::Relaxed);
+        now.saturating_sub(said) >= millis(SELDOM)
+            && self.0.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 struct Active<'a>(&'a AtomicUsize);
@@ -83,9 +104,9 @@ impl Shared {
         let (outcome, frames) = judge(raw, &store, handler, timeout, cpu);
         let state = store.data();
         let receipt = Receipt {
-            queue_ms: crate::task::millis(call.started_at.since(call.due_at)),
-            wall_ms: crate::task::millis(began.elapsed()),
-            cpu_ms: crate::task::millis(meter.cpu()),
+            queue_ms: millis(call.started_at.since(call.due_at)),
+            wall_ms: millis(began.elapsed()),
+            cpu_ms: millis(meter.cpu()),
             peak_memory_bytes: state.limits.peak(),
             host_calls: state.host_calls,
             digest: handler.digest.clone(),
@@ -104,7 +125,7 @@ impl Shared {
         let facts = TaskFacts { id: call.task.id.clone(), attempt: call.attempt };
         let state = State::new(limits, facts, handler.clone(), Stop::new(), deadline);
         match enter(&mut self.store(state, meter), handler, call, TIMEOUT).await {
-            Raw::Returned(_) => Ok(()),
+            Raw::Returned(_) | Raw::Exited(_) => Ok(()),
             Raw::NotStarted(error) | Raw::Broke(error) => Err(error),
             Raw::Panicked(_) | Raw::Stopped(_) | Raw::Wished(_) => unreachable!("nobody asks a bare call to stop"),
         }
@@ -146,10 +167,42 @@ async fn drive(
 
 /// Instantiates and calls.
 async fn enter(store: &mut Store<State>, handler: &Handler, call: &Call, timeout: Duration) -> Raw {
-    let instance = match handler.pre.instantiate_async(&mut *store).await {
-        Ok(instance) => instance,
-        Err(error) => return Raw::NotStarted(error),
-    };
+    if !matches!(handler.program, Program::Handler(_)) {
+        store.data_mut().surroundings = Some(Surroundings::of(call, timeout));
+    }
+    match &handler.program {
+        Program::Handler(pre) => match pre.instantiate_async(&mut *store).await {
+            Ok(instance) => handle(store, &instance, call, timeout).await,
+            Err(error) => Raw::NotStarted(error),
+        },
+        Program::Command(pre) => match pre.instantiate_async(&mut *store).await {
+            Ok(command) => {
+                exited(command.wasi_cli_run().call_run(&mut *store).await.map(|ended| i32::from(ended.is_err())))
+            }
+            Err(error) => Raw::NotStarted(error),
+        },
+        Program::Module(pre) => match pre.instantiate_async(&mut *store).await {
+            Ok(instance) => match instance.get_typed_func::<(), ()>(&mut *store, "_start") {
+                Ok(start) => exited(start.call_async(&mut *store, ()).await.map(|()| 0)),
+                Err(error) => Raw::NotStarted(error),
+            },
+            Err(error) => Raw::NotStarted(error),
+        },
+    }
+}
+
+/// A command's exit travels as an error where it didn't return.
+fn exited(ended: wasmtime::Result<i32>) -> Raw {
+    match ended {
+        Ok(status) => Raw::Exited(status),
+        Err(error) => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(status)) => Raw::Exited(*status),
+            None => Raw::Broke(error),
+        },
+    }
+}
+
+async fn handle(store: &mut Store<State>, instance: &TaskHandler, call: &Call, timeout: Duration) -> Raw {
     let headers: Vec<imports::Header<'_>> =
         call.task.headers.iter().map(|(name, value)| imports::Header { name, value }).collect();
     let upstream: Vec<&[u8]> = call.task.upstream.iter().map(|result| &result[..]).collect();
@@ -167,8 +220,7 @@ async fn enter(store: &mut Store<State>, handler: &Handler, call: &Call, timeout
         headers: &headers,
         upstream: &upstream,
     };
-    let handler = instance.tasq_handler_handler();
-    match handler.call_handle(&mut *store, &call.task.payload, task).await {
+    match instance.tasq_handler_handler().call_handle(&mut *store, &call.task.payload, task).await {
         Ok(returned) => Raw::Returned(returned),
         Err(error) => Raw::Broke(error),
     }
@@ -188,6 +240,12 @@ fn judge(
 ) -> (Outcome, Vec<String>) {
     let error = match raw {
         Raw::Returned(returned) => return (returned_by(returned), Vec::new()),
+        Raw::Exited(status) => {
+            let state = store.data();
+            let stdout =
+                state.surroundings.as_ref().map(|surroundings| surroundings.stdout.clone()).unwrap_or_default();
+            return (command::outcome(status, &stdout, &state.stderr.text()), Vec::new());
+        }
         Raw::Wished(wish) => return (wished(wish), Vec::new()),
         Raw::Stopped(stopped) => return (stopped_by(stopped, timeout, cpu), Vec::new()),
         Raw::Panicked(panic) => {
@@ -198,7 +256,9 @@ fn judge(
             return (Outcome::Failed(failure, Verdict::Retry(None)), Vec::new());
         }
         Raw::NotStarted(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-            tracing::warn!(handler = %handler.name, "no room for another run: {error:#}");
+            if SAID.is_due() {
+                tracing::warn!(handler = %handler.name, "no room for another run: {error:#}");
+            }
             return (Outcome::Release(NO_ROOM), Vec::new());
         }
         Raw::NotStarted(error) | Raw::Broke(error) => error,
@@ -235,7 +295,11 @@ fn stopped_by(stopped: Stopped, timeout: Duration, cpu: Duration) -> Outcome {
         Stopped::Timeout => ("timeout", timeout),
         Stopped::Cpu => ("cpu-limit", cpu),
         Stopped::Memory => {
-            tracing::warn!("host-memory: the memory budget of the process is used up; the largest run is given back");
+            if SAID.is_due() {
+                tracing::warn!(
+                    "host-memory: the memory budget of the process is used up; the largest runs are given back"
+                );
+            }
             return Outcome::Release(NO_ROOM);
         }
     };
@@ -254,6 +318,10 @@ fn broken(error: &wasmtime::Error, state: &State, on_trap: OnTrap) -> Outcome {
         }
         (Some(Trap::StackOverflow), _) => ("stack-overflow", "the guest's stack is exhausted".to_owned()),
         (Some(trap), _) => ("trap", trap.to_string()),
+        // Raised below a call from the guest into the host: it passed what can't be taken (a pointer, a number, too much).
+        (None, None) if error.downcast_ref::<WasmBacktrace>().is_some_and(|trace| !trace.frames().is_empty()) => {
+            ("trap", format!("a call into the host failed: {}", root(error)))
+        }
         (None, None) => {
             let failure = failed(FailureKind::Limit, "invalid-result", format!("invalid result: {}", root(error)));
             return Outcome::Failed(failure, Verdict::Discard);
@@ -283,7 +351,10 @@ fn frames(error: &wasmtime::Error) -> Vec<String> {
         return Vec::new();
     };
     let names = trace.frames().iter().take(20).map(|frame| {
-        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), str::to_owned);
+        // The engine demangles only where it prints a whole backtrace. `{:#}` leaves out the hash; what isn't Rust's stays
+        // as it is, and a name that would unfold without end is cut by the demangler.
+        let name = frame.func_name().map(|name| format!("{:#}", rustc_demangle::demangle(name)));
+        let name = name.unwrap_or_else(|| format!("function {}", frame.func_index()));
         let mut name = printable(&name).replace('\n', " ");
         truncate(&mut name, 200);
         name

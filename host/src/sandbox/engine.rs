@@ -19,6 +19,10 @@ const WASM_STACK: usize = 512 << 10;
 // What is left beside the wasm stack is all that host functions have.
 const ASYNC_STACK: usize = 1 << 20;
 const KEEP_RESIDENT: usize = 64 << 10;
+// Of one component.
+const CORE_INSTANCES: u32 = 100;
+const MEMORIES: u32 = 10;
+const TABLES: u32 = 64;
 const SMALL_RESERVATION: u64 = 256 << 20;
 
 /// An engine for `slots` runs at once, and what a user should know about how it came out: one line each.
@@ -60,18 +64,20 @@ fn scan(wanted: bool, notes: &mut Vec<String>) -> Enabled {
 
 fn config(slots: usize, scan: Enabled, reservation: u64) -> Config {
     let count = |factor: usize| u32::try_from(slots.saturating_mul(factor)).unwrap_or(u32::MAX);
+    // One component may have more than its slot's share: what is taken when it is loaded must find room to run.
+    let at_least = |factor: usize, component: u32| count(factor).max(component);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(count(1))
-        .total_core_instances(count(50))
-        .total_memories(count(2))
-        .total_tables(count(16))
+        .total_core_instances(at_least(50, CORE_INSTANCES))
+        .total_memories(at_least(2, MEMORIES))
+        .total_tables(at_least(16, TABLES))
         .total_stacks(count(1))
         .table_elements(100_000)
         .max_core_instance_size(4 << 20)
         .max_component_instance_size(16 << 20)
-        .max_core_instances_per_component(100)
-        .max_memories_per_component(10)
-        .max_tables_per_component(64)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
         .max_memory_size(usize::try_from(reservation).unwrap_or(MAX_MEMORY))
         .max_unused_warm_slots(count(1))
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -88,8 +94,8 @@ fn config(slots: usize, scan: Enabled, reservation: u64) -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .concurrency_support(false)
         // What no guest needs is off, so that a dependency which turns a cargo feature on can't turn it on here.
-        .wasm_features(WasmFeatures::GC | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS, false)
-        .wasm_features(WasmFeatures::MEMORY64 | WasmFeatures::STACK_SWITCHING, false)
+        .wasm_features(WasmFeatures::GC | WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS, false)
+        .wasm_features(WasmFeatures::THREADS | WasmFeatures::MEMORY64 | WasmFeatures::STACK_SWITCHING, false)
         .wasm_features(WasmFeatures::CM_ASYNC | WasmFeatures::FUNCTION_REFERENCES, false);
     config
 }

@@ -1,19 +1,21 @@
 //! From a file to a handler: what is read, checked, compiled and linked before anything may run.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 use super::cache::Cache;
-use super::imports::{State, TaskHandlerPre, survey};
 use super::kinds::{self, Kind};
-use super::{Access, Handler, Inspection, Loaded, Manifest, Refusal};
+use super::program::{Code, Linkers};
+use super::{Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
 use crate::task::Name;
 
 /// Larger files are refused unread.
@@ -22,7 +24,7 @@ const LARGEST: u64 = 64 << 20;
 /// Turns files into handlers.
 pub(super) struct Loader {
     pub(super) engine: Engine,
-    pub(super) linker: Linker<State>,
+    pub(super) linkers: Linkers,
     pub(super) cache: Option<Cache>,
 }
 
@@ -75,11 +77,10 @@ impl Loader {
     }
 
     fn file_in(&self, root: &Path, file: &Path, before: Option<&Arc<Handler>>) -> Result<Arc<Handler>, Refusal> {
-        let real = file.canonicalize().map_err(|error| refuse(file, format!("can't be read: {error}")))?;
-        // Kubernetes mounts are links inside the folder; a link out of it could name any file of the machine.
-        if !real.starts_with(root) {
-            let reason = format!("links out of the folder, to {}", real.display());
-            return Err(Refusal { hint: Some("copy the file into the folder".into()), ..refuse(file, reason) });
+        inside(root, file)?;
+        let manifest = file.with_extension("toml");
+        if fs::symlink_metadata(&manifest).is_ok() {
+            inside(root, &manifest)?;
         }
         self.file(file, before)
     }
@@ -97,9 +98,10 @@ impl Loader {
             let hint = "put the file back that the manifest names, or change its `digest`".to_owned();
             return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
         }
-        let component = self.compile(file, &wasm)?;
-        let pre = self.link(file, &component)?;
-        Ok(Arc::new(Handler { name, digest: wasm.digest, manifest, pre }))
+        let code = self.compile(file, &wasm)?;
+        let program = self.linkers.link(&self.engine, file, &code)?;
+        check_memory(file, &code, &manifest)?;
+        Ok(Arc::new(Handler { name, digest: wasm.digest, manifest, program }))
     }
 
     /// What the host would make of a file. An error only where it can't be read.
@@ -107,45 +109,37 @@ impl Loader {
         let wasm = read(file)?;
         let (imports, refusal) = match self.compile(file, &wasm) {
             Err(refusal) => (Vec::new(), Some(refusal)),
-            Ok(component) => (survey(&self.engine, &component), self.file(file, None).err()),
+            Ok(code) => (code.imports(&self.engine), self.file(file, None).err()),
         };
         Ok(Inspection { digest: wasm.digest, bytes: wasm.bytes.len() as u64, imports, refusal })
     }
 
-    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Component, Refusal> {
-        if let Kind::Other { found, hint } = kinds::of(&wasm.bytes) {
-            let reason = format!("not a WebAssembly component: {found}");
-            return Err(Refusal { hint, ..refuse(file, reason) });
-        }
-        let compiled = match &self.cache {
-            Some(cache) => cache.component(&self.engine, wasm.digest.trim_start_matches("sha256:"), &wasm.bytes),
-            None => Component::new(&self.engine, &wasm.bytes),
+    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Code, Refusal> {
+        let digest = wasm.digest.trim_start_matches("sha256:");
+        let (what, compiled) = match (kinds::of(&wasm.bytes), &self.cache) {
+            (Kind::Other { found, hint }, _) => {
+                let reason = format!("not a WebAssembly component or module: {found}");
+                return Err(Refusal { hint, ..refuse(file, reason) });
+            }
+            (Kind::Component, Some(cache)) => {
+                ("component", cache.load(&self.engine, digest, &wasm.bytes).map(Code::Component))
+            }
+            (Kind::Component, None) => ("component", Component::new(&self.engine, &wasm.bytes).map(Code::Component)),
+            (Kind::Module, Some(cache)) => ("module", cache.load(&self.engine, digest, &wasm.bytes).map(Code::Module)),
+            (Kind::Module, None) => ("module", Module::new(&self.engine, &wasm.bytes).map(Code::Module)),
         };
-        compiled.map_err(|error| refuse(file, format!("not a valid component: {}", one_line(&error))))
+        compiled.map_err(|error| refuse(file, format!("not a valid {what}: {}", one_line(&error))))
     }
+}
 
-    fn link(&self, file: &Path, component: &Component) -> Result<TaskHandlerPre<State>, Refusal> {
-        let refused: Vec<String> = survey(&self.engine, component)
-            .into_iter()
-            .filter(|import| import.access == Access::Refused)
-            .map(|import| import.interface)
-            .collect();
-        if !refused.is_empty() {
-            let reason = format!("imports what no handler gets: {}", refused.join(", "));
-            let hint = "`tasq-host handler check` shows every import and what becomes of it".to_owned();
-            return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
-        }
-        let pre = self.linker.instantiate_pre(component);
-        let pre = pre.map_err(|error| refuse(file, format!("can't be linked: {}", one_line(&error))))?;
-        TaskHandlerPre::new(pre).map_err(|_| {
-            let ty = component.component_type();
-            let exports: Vec<&str> = ty.exports(&self.engine).map(|(name, _)| name).collect();
-            let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-            let reason = format!("expected an export tasq:handler/handler@0.1.0 of the contract's type, found {found}");
-            let hint = "build it for the world `task-handler` of wit/handler.wit".to_owned();
-            Refusal { hint: Some(hint), ..refuse(file, reason) }
-        })
+/// Kubernetes mounts are links inside the folder; a link out of it could name any file of the machine.
+fn inside(root: &Path, file: &Path) -> Result<(), Refusal> {
+    let real = file.canonicalize().map_err(|error| refuse(file, format!("can't be read: {error}")))?;
+    if real.starts_with(root) {
+        return Ok(());
     }
+    let reason = format!("links out of the folder, to {}", real.display());
+    Err(Refusal { hint: Some("copy the file into the folder".into()), ..refuse(file, reason) })
 }
 
 pub(super) fn refuse(file: &Path, reason: String) -> Refusal {
@@ -168,23 +162,47 @@ fn name_of(file: &Path) -> Result<Name, Refusal> {
     })
 }
 
-/// All of a file at one moment: what is compiled is what was digested, whatever replaces the file meanwhile.
 fn read(file: &Path) -> Result<Wasm, Refusal> {
-    let unreadable = |error: io::Error| refuse(file, format!("can't be read: {error}"));
-    let found = fs::metadata(file).map_err(unreadable)?;
-    // Opening a pipe would wait for its writer.
-    if !found.is_file() {
-        return Err(refuse(file, "not a regular file".into()));
-    }
-    if found.len() > LARGEST {
-        return Err(refuse(file, format!("{} bytes: expected at most {LARGEST}", found.len())));
-    }
-    let bytes = fs::read(file).map_err(unreadable)?;
+    let bytes = contents(file, LARGEST).map_err(|reason| refuse(file, reason))?;
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Wasm { bytes, digest: format!("sha256:{digest}") })
 }
 
+/// All of a file at one moment, or why not: what is compiled is what was digested, whatever replaces the file meanwhile.
+/// Never waits, and never reads more than `largest` bytes.
+pub(super) fn contents(file: &Path, largest: u64) -> Result<Vec<u8>, String> {
+    let unreadable = |error: io::Error| format!("can't be read: {error}");
+    // Not blocking, because opening a pipe would wait for its writer; to a regular file it means nothing.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(file).map_err(unreadable)?;
+    let found = opened.metadata().map_err(unreadable)?;
+    if !found.is_file() {
+        return Err("not a regular file".into());
+    }
+    if found.len() > largest {
+        return Err(format!("{} bytes: expected at most {largest}", found.len()));
+    }
+    let mut bytes = Vec::new();
+    // One byte more would be too many: the file has grown since.
+    opened.take(largest + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > largest {
+        return Err(format!("more than {largest} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// A program whose memory is too large from the start would fail at each run.
+fn check_memory(file: &Path, code: &Code, manifest: &Manifest) -> Result<(), Refusal> {
+    let initial = code.initial_memory();
+    let limit = manifest.memory.unwrap_or(ByteSize::b(MEMORY));
+    if initial <= limit.as_u64() {
+        return Ok(());
+    }
+    let initial = ByteSize::b(initial);
+    Err(refuse(file, format!("begins with {initial} of memory: expected at most its limit of {limit}")))
+}
+
 /// An error and its causes, on one line.
-fn one_line(error: &wasmtime::Error) -> String {
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }

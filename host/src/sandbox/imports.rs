@@ -3,10 +3,12 @@
 
 use std::time::Instant;
 
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable, types::ComponentItem};
-use wasmtime::{Engine, ResourceLimiter};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceTable, types::ComponentItem};
+use wasmtime::{Engine, ExternType, Module, ResourceLimiter};
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::command::Surroundings;
 use super::limits::Limits;
 use super::output::{Tail, printable};
 use super::{Access, Handler, Import, Stop, stop};
@@ -22,10 +24,13 @@ mod bindings {
     });
 }
 
-pub(super) use bindings::TaskHandlerPre;
 pub(super) use bindings::exports::tasq::handler::handler::{Failure, Task};
 pub(super) use bindings::tasq::handler::types::{FailureKind, HeaderParam as Header};
 use bindings::tasq::handler::{config, context, log, producer, store, types};
+pub(super) use bindings::{TaskHandler, TaskHandlerPre};
+
+/// What a handler exports.
+pub(super) const EXPORT: &str = "tasq:handler/handler@0.1.0";
 
 /// Lines and bytes of log that one run may write; what comes after is dropped, and that is said once.
 const LOG_LINES: u32 = 1_000;
@@ -45,8 +50,11 @@ pub(super) struct State {
     pub(super) stop: Stop,
     pub(super) deadline: Instant,
     lines: u32,
+    /// For a command; none for a handler of the contract.
+    pub(super) surroundings: Option<Surroundings>,
     // Most runs never call WASI, and its context costs more than the rest of the store.
     wasi: Option<Box<WasiCtx>>,
+    preview1: Option<Box<WasiP1Ctx>>,
     table: ResourceTable,
 }
 
@@ -61,7 +69,8 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let (stderr, host_calls, lines) = (Tail::default(), 0, 0);
-        State { limits, stderr, host_calls, task, handler, stop, deadline, lines, wasi: None, table }
+        let (surroundings, wasi, preview1) = (None, None, None);
+        State { limits, stderr, host_calls, task, handler, stop, deadline, lines, surroundings, wasi, preview1, table }
     }
 
     pub(super) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
@@ -69,17 +78,35 @@ impl State {
     }
 }
 
+impl State {
+    /// For core modules; made at the first call, like the other one.
+    pub(super) fn preview1(&mut self) -> &mut WasiP1Ctx {
+        let State { preview1, stderr, surroundings, .. } = self;
+        preview1.get_or_insert_with(|| {
+            let mut context = context(stderr, surroundings.as_ref()).build_p1();
+            context.ctx().table.set_max_capacity(HANDLES);
+            Box::new(context)
+        })
+    }
+}
+
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let State { wasi, table, stderr, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| {
-            let mut context = WasiCtxBuilder::new();
-            context.stdout(Tail::default()).stderr(stderr.clone()).max_random_size(RANDOM);
-            context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-            Box::new(context.build())
-        });
+        let State { wasi, table, stderr, surroundings, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| Box::new(context(stderr, surroundings.as_ref()).build()));
         WasiCtxView { ctx, table }
     }
+}
+
+/// WASI over nothing: no files, no network; what a command needs, and the end of stderr.
+fn context(stderr: &Tail, surroundings: Option<&Surroundings>) -> WasiCtxBuilder {
+    let mut context = WasiCtxBuilder::new();
+    context.stdout(Tail::default()).stderr(stderr.clone()).max_random_size(RANDOM);
+    context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    if let Some(surroundings) = surroundings {
+        surroundings.lay_out(&mut context);
+    }
+    context
 }
 
 /// A linker with everything a component may import.
@@ -99,6 +126,39 @@ pub(super) fn survey(engine: &Engine, component: &Component) -> Vec<Import> {
             Import { interface: name.to_owned(), access: if is_instance { access(name) } else { Access::Refused } }
         })
         .collect()
+}
+
+/// The same for a core module: functions, which are all that WASI preview 1 is.
+pub(super) fn survey_module(module: &Module) -> Vec<Import> {
+    let mut interfaces: Vec<(String, Access)> = module
+        .imports()
+        .map(|import| match (import.module(), import.ty()) {
+            ("wasi_snapshot_preview1", ExternType::Func(_)) => (import.module().to_owned(), Access::Granted),
+            (module, _) => (format!("{module}.{}", import.name()), Access::Refused),
+        })
+        .collect();
+    interfaces.sort_by(|a, b| a.0.cmp(&b.0));
+    interfaces.dedup();
+    interfaces.into_iter().map(|(interface, access)| Import { interface, access }).collect()
+}
+
+/// An error where the component exports no `handle` of the contract's type. The bindings look for its name only when they
+/// are made, and would find out about its type at each run.
+pub(super) fn check_export(pre: &InstancePre<State>) -> Result<(), Mismatch> {
+    let component = pre.component();
+    let (_, instance) = component.get_export(None, EXPORT).ok_or(Mismatch::Missing)?;
+    let (handle, _) = component.get_export(Some(&instance), "handle").ok_or(Mismatch::Missing)?;
+    let ComponentItem::ComponentFunc(handle) = handle else { return Err(Mismatch::Missing) };
+    let ty = pre.instance_type();
+    handle.typecheck::<(&[u8], Task<'_>), (Result<Vec<u8>, Failure>,)>(&ty).map_err(Mismatch::Type)
+}
+
+/// What is wrong with a component's export.
+pub(super) enum Mismatch {
+    /// There is none.
+    Missing,
+    /// It is a function of another type.
+    Type(wasmtime::Error),
 }
 
 fn access(interface: &str) -> Access {
@@ -160,7 +220,7 @@ impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String, fields: Vec<log::Header>) {
         self.host_calls += 1;
         let (TaskFacts { id, attempt }, handler) = (&self.task, &self.handler.name);
-        self.lines += 1;
+        self.lines = self.lines.saturating_add(1);
         if self.lines > LOG_LINES {
             if self.lines == LOG_LINES + 1 {
                 tracing::warn!(target: "guest", task = %id, %handler, attempt, "more than {LOG_LINES} lines: the rest is dropped");

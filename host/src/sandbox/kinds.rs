@@ -5,6 +5,8 @@
 pub(super) enum Kind {
     /// A component, as far as its head tells.
     Component,
+    /// A core module, as far as its head tells.
+    Module,
     /// Something that can't serve.
     Other {
         /// For messages.
@@ -17,12 +19,7 @@ pub(super) enum Kind {
 pub(super) fn of(bytes: &[u8]) -> Kind {
     match bytes {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Kind::Component,
-        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => other(
-            "found a core module",
-            Some(
-                "build with `cargo build --target wasm32-wasip2` or `cargo component build`, or wrap it with `wasm-tools component new`",
-            ),
-        ),
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Kind::Module,
         [b'\0', b'a', b's', b'm', ..] => other("found an unknown version of WebAssembly", None),
         [] => other("the file is empty", None),
         [0x7f, b'E', b'L', b'F', ..] => {
@@ -47,9 +44,9 @@ mod tests {
     #[test]
     fn files_are_told_apart_by_their_head() {
         assert_eq!(of(b"\0asm\x0d\0\x01\0"), Kind::Component);
+        assert_eq!(of(b"\0asm\x01\0\0\0"), Kind::Module);
         for (bytes, want) in [
-            (&b"\0asm\x01\0\0\0"[..], "core module"),
-            (b"\0asm\x02\0\0\0", "unknown version"),
+            (&b"\0asm\x02\0\0\0"[..], "unknown version"),
             (b"", "empty"),
             (b"hello", "text"),
             (b"  (component)", "WebAssembly text"),

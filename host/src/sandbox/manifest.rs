@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::Refusal;
 use super::engine::MAX_MEMORY;
-use super::handlers::refuse;
+use super::handlers::{contents, refuse};
 use crate::task::{Backoff, Name};
 
 /// What a handler's author says about it; everything is optional.
@@ -66,6 +66,9 @@ pub struct Grants {
     pub config: BTreeMap<String, String>,
 }
 
+/// Larger ones are refused unread.
+const LARGEST: u64 = 64 << 10;
+
 const KEYS: [&str; 10] =
     ["queue", "concurrency", "max_retries", "backoff", "timeout", "cpu", "memory", "on_trap", "digest", "grants"];
 const GRANTS: [&str; 1] = ["config"];
@@ -74,11 +77,12 @@ impl Manifest {
     /// The manifest beside a `.wasm` file; all defaults where there is none.
     pub(super) fn beside(wasm: &Path) -> Result<Manifest, Refusal> {
         let file = wasm.with_extension("toml");
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Manifest::default()),
-            Err(error) => return Err(refuse(&file, format!("can't be read: {error}"))),
-        };
+        // A link to nothing is a mistake, and no manifest is none.
+        if fs::symlink_metadata(&file).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Ok(Manifest::default());
+        }
+        let bytes = contents(&file, LARGEST).map_err(|reason| refuse(&file, reason))?;
+        let text = String::from_utf8(bytes).map_err(|_| refuse(&file, "not UTF-8".into()))?;
         Manifest::parse(&file, &text)
     }
 

@@ -21,10 +21,13 @@ pub(super) struct Meter {
     pub(super) number: u64,
     cpu_limit: Duration,
     deadline: Instant,
-    /// Nanoseconds of the polls that have ended.
+    /// Nanoseconds billed so far: polls that have ended, and the present one up to its last tick.
     cpu: AtomicU64,
-    /// The thread's CPU clock when the present poll began.
+    /// When the present poll began, in nanoseconds since `start`.
     poll_began: AtomicU64,
+    /// The thread's CPU clock at the last tick of the present poll; 0 before its first.
+    ticked: AtomicU64,
+    start: Instant,
     evicted: AtomicBool,
     evict: Notify,
     turn: Mutex<Option<OwnedSemaphorePermit>>,
@@ -50,6 +53,8 @@ impl Meter {
             deadline,
             cpu: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
+            ticked: AtomicU64::new(0),
+            start: Instant::now(),
             evicted: AtomicBool::new(false),
             evict: Notify::new(),
             turn: Mutex::new(None),
@@ -62,7 +67,7 @@ impl Meter {
         Arc::new(Meter { number, ..Arc::into_inner(meter).expect("just made") })
     }
 
-    /// CPU time so far, the poll in progress not counted.
+    /// CPU time so far, the poll in progress counted up to its last tick.
     pub(super) fn cpu(&self) -> Duration {
         Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
     }
@@ -93,8 +98,8 @@ impl Meter {
             return Err(Stopped::Timeout);
         }
         // Ticks don't say how long this guest ran: a run of 3 ms sees none or one.
-        let poll = thread_cpu().saturating_sub(self.poll_began.load(Ordering::Relaxed));
-        let cpu = Duration::from_nanos(self.cpu.load(Ordering::Relaxed) + poll);
+        self.bill(Some(thread_cpu()));
+        let cpu = self.cpu();
         if cpu >= self.cpu_limit {
             return Err(Stopped::Cpu);
         }
@@ -105,12 +110,44 @@ impl Meter {
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(async move {
-                // Back of the queue first: whoever waits gets the turn.
+                // Behind whoever waits for a turn, and always once out of the poll: a stop, a deadline or another task
+                // of this thread would go unseen as long as a turn is free.
                 meter.give_up_turn();
+                tokio::task::yield_now().await;
                 let turn = turns.acquire_owned().await.ok();
                 *meter.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
             }),
         ))
+    }
+
+    fn begin_poll(&self) {
+        self.poll_began.store(self.now(), Ordering::Relaxed);
+        self.ticked.store(0, Ordering::Relaxed);
+    }
+
+    fn end_poll(&self) {
+        let had_tick = self.ticked.load(Ordering::Relaxed) > 0;
+        self.bill(had_tick.then(thread_cpu));
+    }
+
+    /// Adds what the present poll has used since its beginning or its last tick. The thread's CPU clock is a system
+    /// call that costs more than many a run, so it is read from a poll's first tick on; up to there the wall clock
+    /// stands for it, a tick at most: a guest that computed for longer would have seen one.
+    fn bill(&self, thread_cpu: Option<u64>) {
+        let ticked = self.ticked.load(Ordering::Relaxed);
+        let used = match thread_cpu {
+            Some(now) if ticked > 0 => now.saturating_sub(ticked),
+            _ => {
+                let wall = self.now().saturating_sub(self.poll_began.load(Ordering::Relaxed));
+                wall.min(TICK.as_nanos() as u64)
+            }
+        };
+        self.ticked.store(thread_cpu.unwrap_or(0), Ordering::Relaxed);
+        self.cpu.fetch_add(used, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
     }
 
     fn give_up_turn(&self) {
@@ -134,11 +171,10 @@ impl<F: Future + Unpin> Future for Metered<F> {
     type Output = Result<F::Output, Box<dyn Any + Send>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let began = thread_cpu();
-        self.meter.poll_began.store(began, Ordering::Relaxed);
+        self.meter.begin_poll();
         let call = &mut self.call;
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(call).poll(context)));
-        self.meter.cpu.fetch_add(thread_cpu().saturating_sub(began), Ordering::Relaxed);
+        self.meter.end_poll();
         // A guest that waits must not hold up those that compute.
         self.meter.give_up_turn();
         match polled {

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::lease::Seat;
-use super::porter::Handed;
+use super::porter::{Counter, Handed};
 use crate::broker::{Delivery, Effect, End, HISTORY};
 use crate::codec;
 use crate::results::{RETENTION, RETENTION_DEAD, Record};
@@ -22,7 +21,7 @@ use crate::task::{
 pub(super) struct Crew {
     pub(super) worker: WorkerId,
     pub(super) sandbox: Arc<Sandbox>,
-    pub(super) handed: mpsc::UnboundedSender<Handed>,
+    pub(super) counter: Arc<Counter>,
     pub(super) max_lost: u32,
 }
 
@@ -37,22 +36,21 @@ struct Finished {
 }
 
 /// Runs one delivery to its end and hands that in.
-pub(super) async fn run(crew: Arc<Crew>, delivery: Delivery, seat: Seat) {
+pub(super) async fn run(crew: &Crew, delivery: Delivery, seat: Seat) {
     let began = Instant::now();
     let handler = crew.sandbox.handlers().get(&delivery.handler).cloned();
     let finished = match codec::decode(&delivery.envelope) {
-        Ok(task) => attempt(&crew, &delivery, task, handler.as_ref(), seat.stop).await,
+        Ok(task) => attempt(crew, &delivery, task, handler.as_ref(), seat.stop).await,
         // A newer envelope too: a broker gives those only to who reads them, so this one's label is wrong.
         Err(unreadable) => not_run(discard(FailureKind::Corrupt, "corrupt", unreadable.to_string())),
     };
     let finished_at = delivery.reserved_at.plus(began.elapsed());
     let handler = delivery.handler.clone();
     let (task, run) = (delivery.run.id.clone(), delivery.run.number);
-    let end = end(&crew, delivery, finished, finished_at);
+    let end = end(crew, delivery, finished, finished_at);
     let ending = end.as_ref().map(|end| &end.ending);
     tracing::debug!(%task, run, %handler, took = ?began.elapsed(), ?ending, "ran");
-    // The porter is gone only when the worker is.
-    let _ = crew.handed.send(Handed { handler, end, seat: seat.number });
+    crew.counter.hand_in(Handed { handler, end, seat: seat.number });
 }
 
 async fn attempt(crew: &Crew, delivery: &Delivery, task: Task, handler: Option<&Arc<Handler>>, stop: Stop) -> Finished {

@@ -34,14 +34,15 @@ impl Room {
         self.by_handler.clone()
     }
 
-    /// Takes over what the sandbox serves now; costs nothing where that is the same map as before.
-    pub(super) fn serve(&mut self, served: &Arc<HashMap<Name, Arc<Handler>>>) {
+    /// Takes over what the sandbox serves now. False, at no cost, where that is the same map as before.
+    pub(super) fn serve(&mut self, served: &Arc<HashMap<Name, Arc<Handler>>>) -> bool {
         if self.served.as_ref().is_some_and(|before| Arc::ptr_eq(before, served)) {
-            return;
+            return false;
         }
         let limits = served.values().map(|handler| (handler.name.clone(), handler.manifest.concurrency)).collect();
         self.limit(limits);
         self.served = Some(served.clone());
+        true
     }
 
     fn limit(&mut self, concurrency: HashMap<Name, Option<usize>>) {

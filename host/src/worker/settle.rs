@@ -1,16 +1,12 @@
 //! Writes how runs ended: what has gathered while the previous batch was under way goes in one call.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::lease::Leases;
 use super::{Summary, Trouble};
 use crate::backend::Backend;
 use crate::broker::{End, Settled};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::task::Ending;
 
 /// An end (none where the run may not end anything) and the seat that it frees.
@@ -22,33 +18,15 @@ pub(super) struct Ended {
 /// More than about this isn't written in one call.
 const BATCH: usize = 1_000;
 /// So many batches may wait.
-const BACKLOG: usize = 16;
-/// At the worker's own end, a broker that can't be reached gets so long to come back.
-const LAST_TRY: Duration = Duration::from_secs(30);
+pub(super) const BACKLOG: usize = 16;
 
-/// The agent that settles; it ends when every sender is gone and the last end is written.
-pub(super) struct Settling(JoinHandle<Result<Summary>>);
-
-pub(super) fn start(backend: Backend, leases: Arc<Leases>) -> (mpsc::Sender<Vec<Ended>>, Settling) {
-    let (sender, receiver) = mpsc::channel(BACKLOG);
-    (sender, Settling(tokio::spawn(settle_all(backend, leases, receiver))))
-}
-
-impl Settling {
-    /// Waits until everything handed in is written, or [`LAST_TRY`] is over.
-    pub(super) async fn finish(mut self) -> Result<Summary> {
-        match tokio::time::timeout(LAST_TRY, &mut self.0).await {
-            Ok(Ok(summary)) => summary,
-            Ok(Err(error)) => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {
-                self.0.abort();
-                Err(Error::unavailable("the last ends could not be written; their tasks will run again"))
-            }
-        }
-    }
-}
-
-async fn settle_all(backend: Backend, leases: Arc<Leases>, mut batches: mpsc::Receiver<Vec<Ended>>) -> Result<Summary> {
+/// Settles what comes until every sender is gone and the last end is written. An error means that nothing can be
+/// settled any more.
+pub(super) async fn settle_all(
+    backend: &Backend,
+    leases: &Leases,
+    mut batches: mpsc::Receiver<Vec<Ended>>,
+) -> Result<Summary> {
     let mut summary = Summary::default();
     while let Some(mut batch) = batches.recv().await {
         while batch.len() < BATCH
@@ -62,7 +40,7 @@ async fn settle_all(backend: Backend, leases: Arc<Leases>, mut batches: mpsc::Re
             seats.push(seat);
         }
         let kinds: Vec<Kind> = ends.iter().map(|end| Kind::of(&end.ending)).collect();
-        let answers = if ends.is_empty() { Vec::new() } else { settle(&backend, ends).await? };
+        let answers = if ends.is_empty() { Vec::new() } else { settle(backend, ends).await? };
         leases.leave(seats);
         for (kind, answer) in kinds.into_iter().zip(answers) {
             count(&mut summary, kind, answer);

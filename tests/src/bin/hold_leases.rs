@@ -22,7 +22,7 @@ async fn main() {
         format: 1,
         lease: Duration::from_secs(3600),
         wait: Duration::from_secs(10),
-        recall: std::sync::Arc::default(),
+        recall: Arc::default(),
     };
     let taken = backend.broker.reserve(&request).await.expect("the file can be read");
     println!("{}", taken.len());

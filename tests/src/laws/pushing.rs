@@ -26,7 +26,7 @@ pub async fn a_task_is_delivered_as_it_was_pushed(f: Fixture) {
     assert_eq!(delivery.due_at, delivery.enqueued_at);
 }
 
-/// The largest payload that PRODUCT.md allows.
+/// The largest payload: every backend takes it.
 pub async fn four_mebibytes_pass(f: Fixture) {
     let envelope = Bytes::from(vec![0xa5; (4 << 20) + 200]);
     f.push(vec![Message { envelope: envelope.clone(), ..task("big") }]).await;

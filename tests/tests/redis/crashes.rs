@@ -11,7 +11,7 @@ use tasq_host::codec;
 use tasq_host::error::ErrorKind;
 use tasq_host::sandbox::{self, Sandbox};
 use tasq_host::task::{Name, Priority, State, Task, TaskId, TaskOptions};
-use tasq_host::worker::{self, Options};
+use tasq_host::worker::{self, Options, Queues};
 use tasq_tests::fixture::redis::Server;
 use tasq_tests::guests::guest;
 use tasq_tests::nouns::{DAY, id, task};
@@ -32,7 +32,7 @@ fn sandbox() -> Sandbox {
 
 async fn work(backend: Backend, sandbox: Sandbox, stopped: oneshot::Receiver<()>) -> worker::Summary {
     let options = Options {
-        queues: vec![("q".parse().unwrap(), 1)],
+        queues: Queues::Named(vec![("q".parse().unwrap(), 1)]),
         order: Order::Weighted,
         concurrency: 8,
         lease: Duration::from_secs(2),

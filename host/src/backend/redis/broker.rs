@@ -165,7 +165,11 @@ impl Redis {
             blocks.add(&end.run.queue);
             for effect in &end.effects {
                 blocks.add(queue_of(effect));
-                if matches!(effect, Effect::Push(_)) {
+                let searches = match effect {
+                    Effect::Push(_) => true,
+                    Effect::Record(record) => !self.foreign_results && !wire::is_generated(&record.id),
+                };
+                if searches {
                     search = Search::Everywhere;
                 }
             }

@@ -32,8 +32,8 @@ pub(super) const PARTS: [&str; 22] = [
     "c",
 ];
 
-/// What the search for an id needs of a queue.
-const HELD: [&str; 4] = ["m", "t", "d", "dn"];
+/// What the search for an id needs of a queue, in the order in which `accept.lua` reads it.
+const HELD: [&str; 8] = ["m", "t", "d", "dn", "r", "f", "fd", "fx"];
 
 /// The names under one prefix.
 pub(super) struct Layout {

@@ -43,8 +43,12 @@ pub(super) fn pack(numbers: &[(u64, usize)]) -> Vec<u8> {
 
 /// Nobody else has a generated id, so it needn't be looked for in other queues.
 pub(super) fn is_chosen(message: &Message) -> bool {
-    let generated = || uuid::Uuid::parse_str(message.id.as_str()).is_ok_and(|id| id.get_version_num() == 7);
-    message.remember.is_some() || !generated()
+    message.remember.is_some() || !is_generated(&message.id)
+}
+
+/// A UUIDv7, that is.
+pub(super) fn is_generated(id: &TaskId) -> bool {
+    uuid::Uuid::parse_str(id.as_str()).is_ok_and(|id| id.get_version_num() == 7)
 }
 
 /// So many arguments are a message and a record.
@@ -55,7 +59,8 @@ pub(super) const RECORD: usize = 5;
 pub(super) fn record(record: &Record, place: usize, call: &mut ScriptInvocation<'_>) {
     let until = record.finished_at.plus(record.keep).0.min(FAR);
     let dead = u64::from(record.state == State::Dead);
-    let meta = pack(&[(1, 1), (place as u64, 2), (dead, 1)]);
+    let chosen = u64::from(!is_generated(&record.id));
+    let meta = pack(&[(1, 1), (place as u64, 2), (dead, 1), (chosen, 1)]);
     let mut value = pack(&[(record.run.into(), 4), (until, 7)]);
     value.extend_from_slice(&codec::encode_record(record));
     call.arg(meta).arg(record.id.as_str()).arg(value).arg(record.finished_at.0.min(FAR)).arg(until);

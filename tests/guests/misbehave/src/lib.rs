@@ -8,6 +8,7 @@
 //! | `recurse` | | recurses until the engine's stack ends: a stack overflow |
 //! | `recurse-wide` | | the same with large frames, until Rust's own stack in memory ends: an access out of bounds |
 //! | `sleep` | `ms` (an hour) | sleeps, returns `slept` |
+//! | `nap` | `ms`, `again_ms` (as `ms`) | logs `begun`, sleeps for `ms` in its first run and `again_ms` in the others, logs `ended`, returns `slept` |
 //! | `until-stopped` | `ms` (an hour) | waits until the host asks it to stop, returns `cancelled` or `shutting-down`; `never` after `ms` |
 //! | `grow` | `then` (`return`) | grows its memory by 1 MiB until refused; then `return`: the size in MiB, `touch`: writes behind the end, `abort`: aborts |
 //! | `allocate` | `mib` (until refused) | fills a growing heap as a leak would; where refused, Rust's allocation error aborts; else returns `allocated` |
@@ -62,6 +63,10 @@ enum Behaviour {
     Sleep {
         #[serde(default = "an_hour")]
         ms: u64,
+    },
+    Nap {
+        ms: u64,
+        again_ms: Option<u64>,
     },
     UntilStopped {
         #[serde(default = "an_hour")]
@@ -151,6 +156,8 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
         Behaviour::Recurse => text(memory::recurse(0)),
         Behaviour::RecurseWide => text(memory::recurse_wide(0)),
         Behaviour::Sleep { ms } => time::sleep(Duration::from_millis(ms)),
+        Behaviour::Nap { again_ms: Some(ms), .. } if task.run > 1 => time::nap(Duration::from_millis(ms)),
+        Behaviour::Nap { ms, .. } => time::nap(Duration::from_millis(ms)),
         Behaviour::UntilStopped { ms } => time::until_stopped(Duration::from_millis(ms)),
         Behaviour::Grow { then } => memory::grow(then),
         Behaviour::Allocate { mib } => memory::allocate(mib),

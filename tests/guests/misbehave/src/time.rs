@@ -39,6 +39,13 @@ pub(crate) fn sleep(time: Duration) -> Result<Vec<u8>, Failure> {
     text("slept")
 }
 
+pub(crate) fn nap(time: Duration) -> Result<Vec<u8>, Failure> {
+    tasq_sdk::info!("begun");
+    std::thread::sleep(time);
+    tasq_sdk::info!("ended");
+    text("slept")
+}
+
 pub(crate) fn until_stopped(time: Duration) -> Result<Vec<u8>, Failure> {
     let start = Instant::now();
     while start.elapsed() < time {

@@ -1,5 +1,5 @@
 -- The second part of the scripts that accept tasks. They begin with KEYS[1], the queues, then blocks of the queues that
--- they write to, then m, t, d, dn of each of the others, where an id may be held.
+-- they write to, then those of HELD (layout.rs) of each of the others, where an id may be held.
 -- ARGV: wake channel, how many queues the caller knows, the number of its blocks, the name of each.
 --
 -- A message is three arguments: what MESSAGE describes, id, and the value of m behind its front.
@@ -10,8 +10,9 @@ for index = 1, count do
   everyone[index] = queue_at(2 + (index - 1) * #PARTS)
   names[index] = arg()
 end
-for first = 2 + count * #PARTS, #KEYS, 4 do
-  everyone[#everyone + 1] = { m = KEYS[first], t = KEYS[first + 1], d = KEYS[first + 2], dn = KEYS[first + 3] }
+for first = 2 + count * #PARTS, #KEYS, 8 do
+  everyone[#everyone + 1] = { m = KEYS[first], t = KEYS[first + 1], d = KEYS[first + 2], dn = KEYS[first + 3],
+    r = KEYS[first + 4], f = KEYS[first + 5], fd = KEYS[first + 6], fx = KEYS[first + 7] }
 end
 
 -- 0, block, priority, whether the id was chosen (0, 1), whether the due time is from now on (0) or a date (1), due.

@@ -4,11 +4,11 @@
 -- ARGV: time, those of accept.lua, channel of ends, who settles, whether records go to another server (0, 1), the
 --       number of ends; for each, what END describes and its id; then for each again the failed run where it has one,
 --       and its effects: messages (accept.lua) and records (keep.lua).
--- Where nothing is pushed, the caller needn't know the queues: it says -1.
+-- Where nothing of these is among them, the caller needn't know the queues: it says -1.
 -- Returns 1 or 0 per end: whether it was written. "stale" if there are queues that the caller doesn't know.
 
 local channel, origin, foreign = arg(), arg(), arg() == '1'
--- Only a follow-up has to look elsewhere, for its id.
+-- Only a follow-up, or a record of a chosen id, has to look elsewhere.
 if known >= 0 and redis.call('HLEN', KEYS[1]) ~= known then return 'stale' end
 
 -- Block, run, how it ends, a span, the number of effects, that of their arguments.
@@ -148,7 +148,7 @@ end
 for index = 1, count do
   remove(everyone[index])
   flush(everyone[index])
-  keep_all(everyone[index])
+  keep_all(everyone[index], known >= 0 and everyone or {})
 end
 tell()
 if #said > 0 then redis.call('PUBLISH', channel, origin .. ' ' .. table.concat(said, ' ')) end

@@ -1,0 +1,114 @@
+//! What a file turned out to be once it is compiled and linked: a program that can be run.
+
+use std::path::Path;
+
+use wasmtime::component::Component;
+use wasmtime::{Engine, ExternType, InstancePre, Linker, Module};
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+use super::handlers::{one_line, refuse};
+use super::imports::{self, EXPORT, Mismatch, State, TaskHandlerPre, check_export, survey, survey_module};
+use super::{Access, Import, Refusal};
+
+/// Ready to be instantiated.
+pub(super) enum Program {
+    /// A component of the contract.
+    Handler(TaskHandlerPre<State>),
+    /// A component that is a command of WASI 0.2.
+    Command(CommandPre<State>),
+    /// A core module that is a command of WASI preview 1.
+    Module(InstancePre<State>),
+}
+
+/// Compiled, and not linked yet.
+pub(super) enum Code {
+    Component(Component),
+    Module(Module),
+}
+
+impl Code {
+    /// Everything that it imports, and what becomes of it.
+    pub(super) fn imports(&self, engine: &Engine) -> Vec<Import> {
+        match self {
+            Code::Component(component) => survey(engine, component),
+            Code::Module(module) => survey_module(module),
+        }
+    }
+
+    /// The most memory that it begins with, in bytes.
+    pub(super) fn initial_memory(&self) -> u64 {
+        let pages = match self {
+            Code::Component(component) => {
+                component.resources_required().and_then(|required| required.max_initial_memory_size)
+            }
+            Code::Module(module) => module.resources_required().max_initial_memory_size,
+        };
+        pages.unwrap_or(0).saturating_mul(64 << 10)
+    }
+}
+
+/// Both linkers, with everything that a file may import.
+pub(super) struct Linkers {
+    components: wasmtime::component::Linker<State>,
+    modules: Linker<State>,
+}
+
+impl Linkers {
+    pub(super) fn new(engine: &Engine) -> wasmtime::Result<Linkers> {
+        let mut modules = Linker::new(engine);
+        wasmtime_wasi::p1::add_to_linker_async(&mut modules, State::preview1)?;
+        Ok(Linkers { components: imports::linker(engine)?, modules })
+    }
+
+    pub(super) fn link(&self, engine: &Engine, file: &Path, code: &Code) -> Result<Program, Refusal> {
+        let imports = code.imports(engine).into_iter();
+        let refused: Vec<String> =
+            imports.filter(|import| import.access == Access::Refused).map(|import| import.interface).collect();
+        if !refused.is_empty() {
+            let reason = format!("imports what no handler gets: {}", refused.join(", "));
+            let hint = "`tasq-host handler check` shows every import and what becomes of it".to_owned();
+            return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
+        }
+        match code {
+            Code::Component(component) => self.link_component(engine, file, component),
+            Code::Module(module) => self.link_module(file, module),
+        }
+    }
+
+    fn link_component(&self, engine: &Engine, file: &Path, component: &Component) -> Result<Program, Refusal> {
+        let unlinked = |error| refuse(file, format!("can't be linked: {}", one_line(&error)));
+        let pre = self.components.instantiate_pre(component).map_err(unlinked)?;
+        let mismatch = match check_export(&pre) {
+            Ok(()) => return TaskHandlerPre::new(pre).map(Program::Handler).map_err(unlinked),
+            Err(mismatch) => mismatch,
+        };
+        let exports: Vec<String> =
+            component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
+        let reason = match mismatch {
+            Mismatch::Missing if exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2.")) => {
+                return CommandPre::new(pre).map(Program::Command).map_err(unlinked);
+            }
+            Mismatch::Missing => {
+                let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+                format!("expected an export {EXPORT} or wasi:cli/run@0.2, found {found}")
+            }
+            Mismatch::Type(error) => {
+                format!("expected a `handle` of the contract's type, found another: {}", one_line(&error))
+            }
+        };
+        let hint = "build it for the world `task-handler` of wit/handler.wit".to_owned();
+        Err(Refusal { hint: Some(hint), ..refuse(file, reason) })
+    }
+
+    fn link_module(&self, file: &Path, module: &Module) -> Result<Program, Refusal> {
+        let is_start =
+            |item: ExternType| item.func().is_some_and(|start| start.params().len() == 0 && start.results().len() == 0);
+        if !module.get_export("_start").is_some_and(is_start) {
+            let reason = "a core module: expected a command, which exports _start, found none".to_owned();
+            let hint = "build with `cargo build --target wasm32-wasip2` or `cargo component build`, or wrap it with `wasm-tools component new`";
+            return Err(Refusal { hint: Some(hint.into()), ..refuse(file, reason) });
+        }
+        let pre = self.modules.instantiate_pre(module);
+        pre.map(Program::Module).map_err(|error| refuse(file, format!("can't be linked: {}", one_line(&error))))
+    }
+}

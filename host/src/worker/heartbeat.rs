@@ -1,0 +1,52 @@
+//! Tells the others that the worker lives, and what it has.
+
+use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::attempt::Crew;
+use super::{Options, Queues};
+use crate::backend::Backend;
+use crate::broker::{HandlerReport, WorkerReport};
+use crate::sandbox::Sandbox;
+use crate::task::{Headers, Name, WorkerId};
+
+/// Announces the worker now, each third of a lease, and whenever its handlers change, until it is dropped.
+pub(super) fn start(backend: &Backend, crew: &Crew, options: &Options) -> AbortOnDropHandle<()> {
+    let operations = backend.operations.clone();
+    let (worker, sandbox) = (crew.worker.clone(), crew.sandbox.clone());
+    let (queues, concurrency, every) = (options.queues.clone(), options.concurrency, options.lease / 3);
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut changes = sandbox.changes();
+        loop {
+            let report = report(&worker, &sandbox, &queues, concurrency);
+            if let Err(error) = operations.announce(&report, every).await {
+                tracing::debug!("not announced: {error}");
+            }
+            wait(&mut changes, every).await;
+        }
+    }))
+}
+
+async fn wait(changes: &mut tokio::sync::watch::Receiver<()>, every: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(every) => {}
+        Ok(()) = changes.changed() => {}
+    }
+}
+
+fn report(worker: &WorkerId, sandbox: &Sandbox, queues: &Queues, concurrency: usize) -> WorkerReport {
+    let served = sandbox.handlers();
+    let queues: Vec<Name> = queues.with(&served).into_iter().map(|(queue, _)| queue).collect();
+    let mut handlers: Vec<HandlerReport> = served
+        .values()
+        .map(|handler| HandlerReport {
+            name: handler.name.clone(),
+            digest: handler.digest.clone(),
+            queue: handler.manifest.queue.clone(),
+            max_retries: handler.manifest.max_retries,
+        })
+        .collect();
+    handlers.sort_by(|a, b| a.name.cmp(&b.name));
+    WorkerReport { id: worker.clone(), queues, concurrency, handlers, notes: Headers::new() }
+}
