@@ -122,7 +122,10 @@ end
 
 -- The id stays taken.
 local function bury(q, id, ended_at, remember)
-  if remember > 0 and ended_at + remember - 1 > now then redis.call('ZADD', q.t, ended_at + remember - 1, id) end
+  if remember > 0 and ended_at + remember - 1 > now then
+    redis.call('ZADD', q.t, ended_at + remember - 1, id)
+    q.has_tombstones = true
+  end
 end
 
 local function forget_dead(q, id)

@@ -28,6 +28,7 @@ local function remove(q)
   each('HDEL', q.x, q.ended)
   each('ZREM', q.l, q.ended)
   each('ZADD', q.t, q.buried)
+  if #q.buried > 0 then q.has_tombstones = true end
   q.left_ids, q.again, q.ended, q.buried = {}, {}, {}, {}
 end
 
