@@ -26,6 +26,11 @@ test: test-host ## All tests; whole processes that are killed among them, for se
 test-host: tools ## Everything that cargo test runs: host, SDK, examples, laws, whole processes, guests
 	cargo test --workspace
 
+.PHONY: test-brokers
+test-brokers: ## Of the tests, those that start a server of their own: laws, model and crashes on Redis
+	@scripts/servers
+	cargo test --workspace --test '*redis*'
+
 .PHONY: chaos
 chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count what became of the tasks
 	$(HOST) --bin chaos

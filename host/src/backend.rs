@@ -9,6 +9,7 @@ use crate::results::Results;
 
 pub mod memory;
 pub mod nats;
+pub mod redis;
 pub mod sqlite;
 pub mod url;
 
@@ -45,9 +46,10 @@ async fn open_one(url: &Url, foreign_results: bool) -> Result<Backend> {
     match url {
         Url::Memory => Ok(memory::open(clock, foreign_results)),
         Url::Sqlite(options) => sqlite::open(options, clock, foreign_results).await,
+        Url::Redis(options) => redis::open(options, redis::Time::Server, foreign_results).await,
         Url::Nats(options) => nats::open(options, nats::Tuning::default(), foreign_results).await,
         Url::Other { scheme, shown } => Err(Error::rejected(format!(
-            "{shown}: no backend for \"{scheme}\"; expected sqlite:PATH, nats://HOST or memory:"
+            "{shown}: no backend for \"{scheme}\"; expected sqlite:PATH, redis://HOST, nats://HOST or memory:"
         ))),
     }
 }

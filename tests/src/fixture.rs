@@ -15,6 +15,7 @@ use tasq_host::task::{Ending, Run, TaskId, Timestamp, millis};
 use crate::nouns::{asking, end, here, id};
 
 pub mod nats;
+pub mod redis;
 
 /// A server, or what stands for one, that begins empty.
 #[async_trait]

@@ -1,4 +1,4 @@
-//! What a worker makes of tasks: each law on the memory backend, on an SQLite file and on a NATS server, with real guests.
+//! What a worker makes of tasks: each law on memory, on an SQLite file, on Redis and on NATS, with real guests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,13 +31,14 @@ struct Place {
 
 /// Runs a law over each backend.
 fn law<F: Future<Output = ()>>(check: impl Fn(Place) -> F) {
-    for server in ["memory", "sqlite", "nats"] {
+    for server in ["memory", "sqlite", "redis", "nats"] {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let home = tempfile::tempdir().expect("a folder");
             let url = match server {
                 "memory" => "memory:".to_owned(),
                 "nats" => nats::shared(nats::Version::Newest).options().to_string(),
+                "redis" => tasq_tests::fixture::redis::place().to_string(),
                 _ => format!("sqlite:{}", home.path().join("tasq.db").display()),
             };
             let backend = backend::open(&url.parse().expect("a URL"), None).await.expect("it opens");

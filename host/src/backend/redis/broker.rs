@@ -1,0 +1,288 @@
+//! Producers and workers.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use redis::ScriptInvocation;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, sleep_until};
+
+use super::layout::{Blocks, Search};
+use super::wire::{self, Answer, span};
+use super::{Redis, scripts};
+use crate::broker::{Broker, Delivery, Effect, End, Held, Letter, Message, Pushed, Reserve, Settled};
+use crate::error::{Error, Result};
+use crate::task::{Ending, Name, Run};
+
+/// No call carries more tasks than this, nor, where each is smaller, more bytes: none holds the server for long.
+const CHUNK: usize = 1_000;
+const BYTES: usize = 4 << 20;
+/// A waiting reserve looks at least this often: it may not have heard of something.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Letters are numbered in each queue; its own number stands above these bits.
+const LETTERS: u32 = 40;
+
+#[async_trait]
+impl Broker for Redis {
+    /// All or nothing per [`CHUNK`]: more in one call are accepted one chunk after the other.
+    async fn push(&self, messages: Vec<Message>) -> Result<Vec<Pushed>> {
+        let mut pushed = Vec::with_capacity(messages.len());
+        for chunk in chunks(&messages, |message| message.envelope.len()) {
+            let created = self.push_chunk(chunk).await?;
+            let answers = chunk.iter().zip(created);
+            pushed.extend(answers.map(|(message, created)| Pushed { id: message.id.clone(), created }));
+        }
+        Ok(pushed)
+    }
+
+    async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>> {
+        let deadline = Instant::now().checked_add(request.wait);
+        if request.max == 0 {
+            return Ok(Vec::new());
+        }
+        // Listening before looking: what comes in between wakes us too.
+        let mut wakes = self.ear.wakes();
+        loop {
+            let look = self.look(request).await?;
+            if !look.taken.is_empty() {
+                return Ok(look.taken);
+            }
+            let start = Instant::now();
+            if look.unfinished {
+                continue;
+            }
+            if deadline.is_some_and(|deadline| deadline <= start) {
+                return Ok(Vec::new());
+            }
+            let nap = look.next.map_or(LOOK, |(next, now)| next.since(now).min(LOOK));
+            let until = deadline.map_or(start + nap, |deadline| deadline.min(start + nap));
+            tokio::select! {
+                () = woken(&mut wakes, request) => {}
+                () = request.recall.notified() => return Ok(Vec::new()),
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    async fn extend(&self, runs: &[Run], lease: Duration) -> Result<Vec<Held>> {
+        let mut held = vec![Held::Gone; runs.len()];
+        let mut places: Vec<usize> = (0..runs.len()).collect();
+        places.sort_by_key(|&place| &runs[place].queue);
+        for of_queue in places.chunk_by(|&a, &b| runs[a].queue == runs[b].queue) {
+            for chunk in of_queue.chunks(CHUNK) {
+                let mut call = self.link.call(&scripts::EXTEND);
+                self.layout.keys(&runs[chunk[0]].queue, &mut call);
+                call.arg(span(lease));
+                for &place in chunk {
+                    call.arg(runs[place].id.as_str()).arg(runs[place].number);
+                }
+                let kept = flags(wire::flags(self.link.send(&call).await?)?)?;
+                for (&place, kept) in chunk.iter().zip(kept) {
+                    held[place] = if kept { Held::Kept } else { Held::Gone };
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+        let mut answers = Vec::with_capacity(ends.len());
+        for chunk in chunks(&ends, weight) {
+            let applied = self.settle_chunk(chunk).await?;
+            let over = |ending: &Ending| matches!(ending, Ending::Done | Ending::Cancelled | Ending::Dead { .. });
+            let ended = chunk.iter().zip(&applied).filter(|(end, applied)| **applied && over(&end.ending));
+            self.ear.tell(ended.map(|(end, _)| end.run.id.clone()));
+            answers.extend(applied.into_iter().map(|yes| if yes { Settled::Applied } else { Settled::Stale }));
+        }
+        Ok(answers)
+    }
+
+    async fn outbox(&self, max: usize) -> Result<Vec<Letter>> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let queues = self.meet(&[]).await?;
+        let asked = queues.iter().map(|(queue, number)| async move {
+            let mut call = self.link.call(&scripts::OUTBOX);
+            self.layout.keys(queue, &mut call);
+            call.arg(max.min(CHUNK));
+            let mut answer = Answer::new(self.link.send(&call).await?)?;
+            let mut letters = Vec::new();
+            while !answer.is_over() {
+                let number = number << LETTERS | answer.number()?;
+                let record = wire::kept_record(&answer.bytes()?)?;
+                letters.push((record.finished_at, number, Effect::Record(record.into())));
+            }
+            Ok::<_, Error>(letters)
+        });
+        let mut letters: Vec<_> = try_join_all(asked).await?.into_iter().flatten().collect();
+        letters.sort_by_key(|&(finished_at, number, _)| (finished_at, number));
+        letters.truncate(max);
+        Ok(letters.into_iter().map(|(_, number, effect)| Letter { number, effect }).collect())
+    }
+
+    async fn delivered(&self, letters: &[u64]) -> Result<()> {
+        let queues = self.meet(&[]).await?;
+        for (queue, number) in queues.iter() {
+            let its: Vec<u64> = letters.iter().filter(|&letter| letter >> LETTERS == *number).copied().collect();
+            for chunk in its.chunks(CHUNK) {
+                let mut call = self.link.call(&scripts::DELIVERED);
+                self.layout.keys(queue, &mut call);
+                for letter in chunk {
+                    call.arg(letter & ((1 << LETTERS) - 1));
+                }
+                self.link.send(&call).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Redis {
+    async fn push_chunk(&self, messages: &[Message]) -> Result<Vec<bool>> {
+        let mut blocks = Blocks::default();
+        messages.iter().for_each(|message| blocks.add(&message.queue));
+        loop {
+            let queues = self.queues(&blocks.names()).await?;
+            let mut call = self.link.call(&scripts::PUSH);
+            let chosen = messages.iter().any(wire::is_chosen);
+            let search = if chosen { Search::Everywhere } else { Search::There };
+            self.layout.accept(&blocks, &queues, search, &mut call);
+            messages.iter().for_each(|message| wire::message(message, blocks.place(&message.queue), &mut call));
+            if let Some(created) = wire::flags(self.link.send(&call).await?)? {
+                return Ok(created);
+            }
+            self.meet(&blocks.names()).await?;
+        }
+    }
+
+    async fn settle_chunk(&self, ends: &[End]) -> Result<Vec<bool>> {
+        let mut blocks = Blocks::default();
+        let mut search = Search::Not;
+        for end in ends {
+            blocks.add(&end.run.queue);
+            for effect in &end.effects {
+                blocks.add(queue_of(effect));
+                let searches = match effect {
+                    Effect::Push(_) => true,
+                    Effect::Record(record) => !self.foreign_results && !wire::is_generated(&record.id),
+                };
+                if searches {
+                    search = Search::Everywhere;
+                }
+            }
+        }
+        loop {
+            let queues = self.queues(&blocks.names()).await?;
+            let mut call = self.link.call(&scripts::SETTLE);
+            self.layout.accept(&blocks, &queues, search, &mut call);
+            call.arg(self.layout.ended()).arg(&self.ear.origin).arg(u8::from(self.foreign_results)).arg(ends.len());
+            ends.iter().for_each(|end| write_end(end, &blocks, &mut call));
+            ends.iter().for_each(|end| write_effects(end, &blocks, &mut call));
+            if let Some(applied) = wire::flags(self.link.send(&call).await?)? {
+                return Ok(applied);
+            }
+            self.meet(&blocks.names()).await?;
+        }
+    }
+}
+
+fn flags(answer: Option<Vec<bool>>) -> Result<Vec<bool>> {
+    answer.ok_or_else(|| Error::corrupt("a script's answer: expected a list of flags, found a word"))
+}
+
+fn arguments(effect: &Effect) -> usize {
+    match effect {
+        Effect::Record(_) => wire::RECORD,
+        Effect::Push(_) => wire::MESSAGE,
+    }
+}
+
+fn queue_of(effect: &Effect) -> &Name {
+    match effect {
+        Effect::Record(record) => &record.queue,
+        Effect::Push(message) => &message.queue,
+    }
+}
+
+/// Gives `settle.lua` an end.
+fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
+    let (how, after) = match &end.ending {
+        Ending::Done | Ending::Cancelled => (0, Duration::ZERO),
+        Ending::Dead { keep } => (1, *keep),
+        Ending::Snooze { after } | Ending::Release { after } => (2, *after),
+        Ending::Retry { after, .. } => (3, *after),
+        Ending::Park => (4, Duration::ZERO),
+    };
+    let Run { queue, id, number } = &end.run;
+    let width: usize = end.effects.iter().map(arguments).sum();
+    let (place, effects) = (blocks.place(queue) as u64, end.effects.len() as u64);
+    call.arg(wire::pack(&[
+        (place, 2),
+        ((*number).into(), 4),
+        (how, 1),
+        (span(after), 7),
+        (effects, 2),
+        (width as u64, 2),
+    ]));
+    call.arg(id.as_str());
+}
+
+/// Gives it what follows from an end.
+fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
+    if let Ending::Retry { failed, .. } = &end.ending {
+        call.arg(wire::failed(failed));
+    }
+    for effect in &end.effects {
+        let place = blocks.place(queue_of(effect));
+        match effect {
+            Effect::Push(message) => wire::message(message, place, call),
+            Effect::Record(record) => wire::record(record, place, call),
+        }
+    }
+}
+
+fn weight(end: &End) -> usize {
+    let of = |effect: &Effect| match effect {
+        Effect::Record(record) => record.result.as_ref().map_or(0, |result| result.len()),
+        Effect::Push(message) => message.envelope.len(),
+    };
+    end.effects.iter().map(of).sum()
+}
+
+/// Parts of at most [`CHUNK`] elements and, where they have more than one, [`BYTES`] bytes.
+pub(super) fn chunks<T>(all: &[T], weight: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut rest = all;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(CHUNK).take_while(|element| {
+            bytes += weight(element);
+            bytes <= BYTES
+        });
+        let count = fits.count().max(1).min(rest.len());
+        let (chunk, others) = rest.split_at(count);
+        rest = others;
+        Some(chunk).filter(|chunk| !chunk.is_empty())
+    })
+}
+
+/// Until something may have come that the request can take.
+async fn woken(wakes: &mut broadcast::Receiver<std::sync::Arc<str>>, request: &Reserve) {
+    let asked = |name: &str| name.is_empty() || request.queues.iter().any(|(queue, _)| queue.as_str() == name);
+    while wakes.recv().await.is_ok_and(|name| !asked(&name)) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_bounded_in_number_and_in_bytes() {
+        let sizes = |all: &[usize]| chunks(all, |&size| size).map(<[usize]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), [] as [usize; 0]);
+        assert_eq!(sizes(&[1; 2_500]), [1_000, 1_000, 500]);
+        assert_eq!(sizes(&[BYTES, 1, BYTES * 2, BYTES / 2, BYTES / 2, 1]), [1, 1, 1, 2, 1]);
+    }
+}

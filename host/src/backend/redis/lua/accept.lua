@@ -1,0 +1,70 @@
+-- The second part of the scripts that accept tasks. They begin with KEYS[1], the queues, then blocks of the queues that
+-- they write to, then those of HELD (layout.rs) of each of the others, where an id may be held.
+-- ARGV: wake channel, how many queues the caller knows, the number of its blocks, the name of each.
+--
+-- A message is three arguments: what MESSAGE describes, id, and the value of m behind its front.
+
+local wake, known, count = arg(), number(), number()
+local everyone, names = {}, {}
+for index = 1, count do
+  everyone[index] = queue_at(2 + (index - 1) * #PARTS)
+  names[index] = arg()
+end
+for first = 2 + count * #PARTS, #KEYS, 8 do
+  everyone[#everyone + 1] = { m = KEYS[first], t = KEYS[first + 1], d = KEYS[first + 2], dn = KEYS[first + 3],
+    r = KEYS[first + 4], f = KEYS[first + 5], fd = KEYS[first + 6], fx = KEYS[first + 7] }
+end
+
+-- 0, block, priority, whether the id was chosen (0, 1), whether the due time is from now on (0) or a date (1), due.
+local MESSAGE = '>BI2BBBI7'
+
+local function due_at(is_date, due)
+  if is_date == 0 then due = math.min(now + due, FAR) end
+  return math.max(due, now)
+end
+
+-- Numbers the tasks of a queue in the order of acceptance; `ahead`: so many are taken at once.
+local function sequence(q, ahead)
+  if (q.left or 0) == 0 then
+    q.last, q.left = redis.call('HINCRBY', q.c, 'seq', ahead) - ahead, ahead
+  end
+  q.last, q.left = q.last + 1, q.left - 1
+  return q.last
+end
+
+local function is_buried(q, id)
+  if q.has_tombstones == nil then q.has_tombstones = redis.call('EXISTS', q.t) == 1 end
+  local buried = q.has_tombstones and redis.call('ZSCORE', q.t, id)
+  return buried and tonumber(buried) > now
+end
+
+-- 1 if the message became a task, 0 if its id is taken. A generated id is looked for only where it would stand.
+local function accept(meta, id, back, ahead)
+  local _, index, priority, chosen, is_date, due = struct.unpack(MESSAGE, meta)
+  local q = everyone[index]
+  if chosen == 1 then
+    for other = 1, #everyone do
+      if other ~= index and holds(everyone[other], id) then return 0 end
+    end
+    if is_buried(q, id) then return 0 end
+  end
+  due = due_at(is_date, due)
+  local value = struct.pack(FRONT, sequence(q, ahead), now, due) .. back
+  if redis.call('HSETNX', q.m, id, value) == 0 then
+    if holds(q, id) then return 0 end
+    forget_dead(q, id)
+    redis.call('HSET', q.m, id, value)
+  end
+  enter(q, id, priority, q.last, due)
+  q.changed = true
+  return 1
+end
+
+-- Says in which queues something waits that a waiting worker may want.
+local function tell()
+  local changed = {}
+  for index = 1, count do
+    if everyone[index].changed then changed[#changed + 1] = names[index] end
+  end
+  if #changed > 0 then redis.call('PUBLISH', wake, table.concat(changed, ' ')) end
+end

@@ -1,0 +1,216 @@
+-- One look at one queue: takes back leases that ran out, promotes what is due, takes tasks.
+--
+-- KEYS: the queue's.
+-- ARGV: time, wake channel, the queue's name, worker, lease in ms, how many, the newest format that the worker reads,
+--       "strict" or "weighted", three random numbers in 0..1, the number of handlers, for each its name and room.
+-- Returns: now; 1 if there is more to do at once; when something is due or runs out next (0 for nothing known);
+--          then per task: id, run, its e ("" for none), its m.
+
+local q = queue_at(1)
+local wake, name, worker = arg(), arg(), arg()
+local lease, max, format, order = number(), number(), number(), arg()
+local dice = { number(), number(), number() }
+local room, handlers = {}, {}
+for index = 1, number() do
+  handlers[index] = arg()
+  room[handlers[index]] = number()
+end
+
+-- Whether any task has run before.
+local has_past
+-- Other workers may want what was moved.
+local moved, unfinished = false, false
+-- So many tasks may be moved aside, and so many bytes taken, by one look.
+local budget, bytes = CHUNK, 8 * 1024 * 1024
+-- So many were taken; the first three of the answer are known at the end.
+local got, answer, runs, leases = 0, { 0, 0, 0 }, {}, {}
+-- Written once: Redis is slow to write numbers.
+local lease_end = string.format('%.0f', now + lease)
+local aside, counts = { {}, {}, {} }, {}
+
+-- The loss is counted, and the task due again, later and later.
+local function take_back()
+  local ids = redis.call('ZRANGEBYSCORE', q.l, '-inf', now, 'LIMIT', 0, CHUNK)
+  if #ids == 0 then return end
+  local held, blobs = gather('HMGET', q.x, ids), gather('HMGET', q.e, ids)
+  local states, due = {}, {}
+  for index, id in ipairs(ids) do
+    if held[index] then
+      local run, s = run_of(held[index]), state(blobs[index])
+      s.run, s.lost = run.number, s.lost + 1
+      s.due = now + math.min(250 * 8 ^ (s.lost - 1), 3600000)
+      states[#states + 1], states[#states + 2] = id, state_blob(s)
+      due[#due + 1], due[#due + 2] = s.due, scheduled_member(run.priority, run.seq, id)
+    end
+  end
+  each('HSET', q.e, states)
+  each('ZADD', q.s, due)
+  redis.call('HDEL', q.x, unpack(ids))
+  redis.call('ZREM', q.l, unpack(ids))
+  moved, unfinished = true, #ids == CHUNK
+end
+
+local function deliver(id, value, blob, remember, priority, seq)
+  local run = blob and struct.unpack('>I4', blob) + 1 or 1
+  local n = 2 * got
+  runs[n + 1], runs[n + 2] = id, struct.pack(RUN, run, now, remember, priority, seq) .. worker
+  leases[n + 1], leases[n + 2] = lease_end, id
+  n = 3 + 4 * got
+  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = id, run, blob or '', value
+  bytes, got = bytes - #value, got + 1
+end
+
+local function count(priority, handler, parked, by)
+  local field = aside_count(priority, handler, parked)
+  counts[field] = (counts[field] or 0) + by
+end
+
+-- The handlers that have something aside in this priority, as far as the worker has room for them.
+local function handlers_aside(priority)
+  local able, fields = {}, {}
+  for _, handler in ipairs(handlers) do
+    if room[handler] > 0 then
+      able[#able + 1] = handler
+      fields[#fields + 1], fields[#fields + 2] = aside_count(priority, handler, 0), aside_count(priority, handler, 1)
+    end
+  end
+  local numbers, found = gather('HMGET', q.k, fields), {}
+  for index, handler in ipairs(able) do
+    if numbers[2 * index - 1] or numbers[2 * index] then found[#found + 1] = handler end
+  end
+  return found
+end
+
+-- What waits aside, the oldest first.
+local function take_aside(priority, want)
+  local able, heads = handlers_aside(priority), {}
+  local most = math.max(1, math.floor(CHUNK / math.max(1, #able)))
+  for _, handler in ipairs(able) do
+    local upto = format < 255 and '\0' .. string.char(format + 1) or '\1'
+    local members = redis.call('ZRANGEBYLEX', q['k' .. priority], '[' .. handler .. '\0', '(' .. handler .. upto,
+      'LIMIT', 0, math.min(want, room[handler], most))
+    for _, member in ipairs(members) do
+      local _, due, seq, parked, rest = struct.unpack(ASIDE, member, #handler + 2)
+      heads[#heads + 1] = { member = member, handler = handler, due = due, seq = seq, parked = parked,
+        id = string.sub(member, rest) }
+    end
+  end
+  table.sort(heads, function(a, b) return a.due < b.due or (a.due == b.due and a.seq < b.seq) end)
+  local before = got
+  for index = 1, math.min(want, #heads) do
+    if bytes <= 0 then break end
+    local entry = heads[index]
+    local value = redis.call('HGET', q.m, entry.id)
+    redis.call('ZREM', q['k' .. priority], entry.member)
+    count(priority, entry.handler, entry.parked, -1)
+    if value then
+      room[entry.handler] = room[entry.handler] - 1
+      deliver(entry.id, value, redis.call('HGET', q.e, entry.id), head(value).remember, priority, entry.seq)
+    end
+  end
+  return got - before
+end
+
+-- Out of the way of those behind it, until a worker with room for it looks.
+local function put_aside(id, h, blob)
+  local parked = (h.format > format or not room[h.handler]) and 1 or 0
+  local list = aside[h.priority + 1]
+  list[#list + 1], list[#list + 2] = 0, aside_member(h, blob and state(blob).due or h.due, parked, id)
+  count(h.priority, h.handler, parked, 1)
+  budget, moved = budget - 1, true
+end
+
+-- What is due, the oldest first; what the worker can't run is moved aside.
+local function take_due(priority, want)
+  local list, upto = q['p' .. priority], got + want
+  local step = math.min(want, 50)
+  while got < upto and bytes > 0 do
+    local ids, used = redis.call('LRANGE', list, 0, step - 1), 0
+    if #ids == 0 then break end
+    -- A task may have 4 MiB: of large ones few are read at a time.
+    if redis.call('HSTRLEN', q.m, ids[1]) > 65536 then ids = { unpack(ids, 1, 4) } end
+    local values, blobs = redis.call('HMGET', q.m, unpack(ids)), has_past and redis.call('HMGET', q.e, unpack(ids)) or {}
+    for index, id in ipairs(ids) do
+      if got == upto or budget == 0 or bytes <= 0 then break end
+      used = used + 1
+      local value = values[index]
+      -- Without one it has left since: a list can't be asked for one of its ids.
+      if value then
+        local seq, _, _, _, its_format, remember, handler = struct.unpack(HEAD, value)
+        local left = room[handler]
+        if left and left > 0 and its_format <= format then
+          room[handler] = left - 1
+          deliver(id, value, blobs[index], remember, priority, seq)
+        else
+          put_aside(id, head(value), blobs[index])
+        end
+      end
+    end
+    if used > 0 then redis.call('LPOP', list, used) end
+    if budget == 0 then
+      unfinished = true
+      break
+    end
+    step = 50
+  end
+  return got - (upto - want)
+end
+
+local has_aside = redis.call('EXISTS', q.k) == 1
+local function take(priority, want)
+  local aside = has_aside and take_aside(priority, want) or 0
+  return aside < want and aside + take_due(priority, want - aside) or aside
+end
+
+-- broker/shares.rs, in this language: so many of `max` for each, in proportion to `weights`.
+local function shares(weights, max, throw)
+  local total, reached, given_out, last = 0, math.min(throw, 1 - 1e-9), 0, nil
+  for index, weight in ipairs(weights) do
+    total = total + weight
+    if weight > 0 then last = index end
+  end
+  local found = {}
+  for index, weight in ipairs(weights) do
+    reached = reached + weight / total * max
+    local upto = math.min(math.floor(reached), max)
+    found[index], given_out = upto - given_out, upto
+  end
+  found[last] = found[last] + max - given_out
+  return found
+end
+
+take_back()
+unfinished = promote(q) or unfinished
+tidy(q)
+has_past = redis.call('EXISTS', q.e) == 1
+if order == 'strict' then
+  for priority = 0, 2 do
+    if got < max then take(priority, max - got) end
+  end
+else
+  local weights = { 6, 3, 1 }
+  for round = 1, 3 do
+    if got == max or weights[1] + weights[2] + weights[3] == 0 then break end
+    for index, want in ipairs(shares(weights, max - got, dice[round])) do
+      if want > 0 and take(index - 1, want) < want then weights[index] = 0 end
+    end
+  end
+end
+
+each('HSET', q.x, runs)
+each('ZADD', q.l, leases)
+for priority = 0, 2 do each('ZADD', q['k' .. priority], aside[priority + 1]) end
+for field, by in pairs(counts) do
+  if by ~= 0 and redis.call('HINCRBY', q.k, field, by) <= 0 then redis.call('HDEL', q.k, field) end
+end
+if moved then redis.call('PUBLISH', wake, name) end
+
+local next_at = 0
+if got == 0 then
+  for _, key in ipairs({ q.s, q.l }) do
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    if first and (next_at == 0 or tonumber(first) < next_at) then next_at = tonumber(first) end
+  end
+end
+answer[1], answer[2], answer[3] = now, unfinished and 1 or 0, next_at
+return answer

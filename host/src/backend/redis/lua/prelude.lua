@@ -1,0 +1,164 @@
+-- The beginning of every script. scripts.rs puts the limits (KEEP_DONE, KEEP_DEAD, HISTORY) and PARTS, the names of a
+-- queue's keys, before it.
+--
+-- ARGV begins with the time: "+N" for the server's clock set forward by N ms (0 but in tests), "=N" for the time N.
+-- KEYS name whole queues: a block of the keys of PARTS for each. All times are Unix milliseconds.
+
+-- What `unpack` and one call may be given; no step of a script does more than this many.
+local CHUNK = 1000
+
+local next_arg = 0
+local function arg()
+  next_arg = next_arg + 1
+  return ARGV[next_arg]
+end
+local function number()
+  return tonumber(arg())
+end
+
+local given = arg()
+local now = tonumber(string.sub(given, 2))
+if string.sub(given, 1, 1) == '+' then
+  local time = redis.call('TIME')
+  now = now + time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The queue whose keys begin at KEYS[first]. `lists`: what is to be appended to p0..p2 at the end.
+local function queue_at(first)
+  local queue = { lists = { {}, {}, {} } }
+  for index, part in ipairs(PARTS) do queue[part] = KEYS[first + index - 1] end
+  return queue
+end
+
+-- One call with a list of any length, in pieces.
+local function each(command, key, list)
+  for from = 1, #list, CHUNK do
+    redis.call(command, key, unpack(list, from, math.min(from + CHUNK - 1, #list)))
+  end
+end
+
+-- The same, with the answers, one per element: false for what isn't there.
+local function gather(command, key, list)
+  if #list <= CHUNK then return #list > 0 and redis.call(command, key, unpack(list)) or {} end
+  local found = {}
+  for from = 1, #list, CHUNK do
+    local part = redis.call(command, key, unpack(list, from, math.min(from + CHUNK - 1, #list)))
+    for index = 1, #part do found[from + index - 1] = part[index] end
+  end
+  return found
+end
+
+-- m: what a task is: what the script that accepts it knows, then what its producer says, then the envelope. `remember`:
+-- 0 for a generated id, otherwise one more than the milliseconds.
+local FRONT, HEAD = '>I6I6I7', '>I6I6I7BBI7s'
+local function head(value)
+  local seq, enqueued, due, priority, format, remember, handler = struct.unpack(HEAD, value)
+  return { seq = seq, enqueued = enqueued, due = due, priority = priority, format = format, remember = remember,
+    handler = handler }
+end
+
+-- e: what has happened to a task that didn't end with its first run: `count` failed runs follow, each with its length.
+local STATE = '>I4I4I4I7B'
+local function state(blob)
+  if not blob then return { run = 0, failed = 0, lost = 0, count = 0, history = '' } end
+  local run, failed, lost, due, count, rest = struct.unpack(STATE, blob)
+  return { run = run, failed = failed, lost = lost, due = due, count = count, history = string.sub(blob, rest) }
+end
+local function state_blob(s)
+  return struct.pack(STATE, s.run, s.failed, s.lost, s.due, s.count) .. s.history
+end
+
+-- x: a run, with what its end has to know of the task; the worker follows.
+local RUN = '>I4I6I7BI6'
+local function run_of(blob)
+  local number, since, remember, priority, seq, rest = struct.unpack(RUN, blob)
+  return { number = number, since = since, remember = remember, priority = priority, seq = seq,
+    worker = string.sub(blob, rest) }
+end
+
+-- r: the run, and until when the record is kept; the record follows.
+local KEPT = '>I4I7'
+
+-- s: by due time; among those due at once, by priority and order of acceptance.
+local function scheduled_member(priority, seq, id)
+  return struct.pack('>BI6', priority, seq) .. id
+end
+
+-- k0..k2: by handler, then format, due time and order of acceptance, so that a caller reads what it can run in order.
+local ASIDE = '>BI7I6B'
+local function aside_member(h, due, parked, id)
+  return h.handler .. '\0' .. struct.pack(ASIDE, h.format, due, h.seq, parked) .. id
+end
+local function aside_count(priority, handler, parked)
+  return priority .. ':' .. handler .. ':' .. parked
+end
+
+-- Puts a task where it waits; flush() writes what is due.
+local function enter(q, id, priority, seq, due)
+  if due <= now then
+    local list = q.lists[priority + 1]
+    list[#list + 1] = id
+  else
+    redis.call('ZADD', q.s, due, scheduled_member(priority, seq, id))
+  end
+end
+local function flush(q)
+  for priority = 0, 2 do each('RPUSH', q['p' .. priority], q.lists[priority + 1]) end
+  q.lists = { {}, {}, {} }
+end
+
+-- Moves what has become due to the lists, before anything newer is put there; true if there may be more.
+local function promote(q)
+  local due = redis.call('ZRANGEBYSCORE', q.s, '-inf', now, 'LIMIT', 0, CHUNK)
+  if #due == 0 then return false end
+  for _, member in ipairs(due) do
+    local list = q.lists[string.byte(member) + 1]
+    list[#list + 1] = string.sub(member, 8)
+  end
+  flush(q)
+  redis.call('ZREM', q.s, unpack(due))
+  return #due == CHUNK
+end
+
+-- The id stays taken.
+local function bury(q, id, ended_at, remember)
+  if remember > 0 and ended_at + remember - 1 > now then
+    redis.call('ZADD', q.t, ended_at + remember - 1, id)
+    q.has_tombstones = true
+  end
+end
+
+local function forget_dead(q, id)
+  local since, value = redis.call('ZSCORE', q.dn, id), redis.call('HGET', q.m, id)
+  redis.call('ZREM', q.d, id)
+  redis.call('ZREM', q.dn, id)
+  redis.call('HDEL', q.m, id)
+  redis.call('HDEL', q.e, id)
+  if since and value then bury(q, id, tonumber(since), head(value).remember) end
+end
+
+local function forget_results(q, ids)
+  if #ids == 0 then return end
+  redis.call('HDEL', q.r, unpack(ids))
+  for _, order in ipairs({ q.f, q.fd, q.fx }) do redis.call('ZREM', order, unpack(ids)) end
+end
+
+-- Drops what has been kept long enough: a bounded number, the rest with the next calls. Readers look at the times.
+local function tidy(q)
+  local ids = redis.call('ZRANGEBYSCORE', q.t, '-inf', now, 'LIMIT', 0, CHUNK)
+  if #ids > 0 then redis.call('ZREM', q.t, unpack(ids)) end
+  forget_results(q, redis.call('ZRANGEBYSCORE', q.f, '-inf', now, 'LIMIT', 0, CHUNK))
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', q.d, '-inf', now, 'LIMIT', 0, 100)) do forget_dead(q, id) end
+end
+
+-- Whether a queue holds the id: a task, a dead letter or a tombstone.
+local function holds(q, id)
+  local buried = redis.call('ZSCORE', q.t, id)
+  if buried and tonumber(buried) > now then return true end
+  if redis.call('HEXISTS', q.m, id) == 0 then return false end
+  local kept = redis.call('ZSCORE', q.d, id)
+  if not kept or tonumber(kept) > now then return true end
+  -- A dead letter whose time is over, but that nobody dropped yet: what it will leave decides.
+  local since, remember = redis.call('ZSCORE', q.dn, id), head(redis.call('HGET', q.m, id)).remember
+  return remember > 0 and tonumber(since) + remember - 1 > now
+end

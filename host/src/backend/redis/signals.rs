@@ -1,0 +1,145 @@
+//! Hears what other processes say, and passes it on in this one. All of it is lossy: who waits also looks by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use redis::Client;
+use tokio::sync::{Notify, broadcast};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::layout::Layout;
+use crate::broker::Signal;
+use crate::task::TaskId;
+
+/// A listener may lag behind by so many signals before it misses the oldest.
+const SIGNALS: usize = 1_024;
+/// A connection that is gone is tried again after so long, then less and less often.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+
+pub(super) struct Ear {
+    shared: Arc<Shared>,
+    /// Names this process among those that settle: it doesn't hear of its own ends twice.
+    pub(super) origin: String,
+    /// Ends with the backend.
+    _hearing: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    /// Names of queues; "" for any.
+    woken: broadcast::Sender<Arc<str>>,
+    signals: broadcast::Sender<Signal>,
+    /// Somebody listens for the first time: only then are all ends of all processes worth their way here.
+    listened: Notify,
+}
+
+impl Ear {
+    pub(super) fn open(client: Client, layout: &Layout) -> Ear {
+        let shared = Arc::new(Shared {
+            woken: broadcast::Sender::new(SIGNALS),
+            signals: broadcast::Sender::new(SIGNALS),
+            listened: Notify::new(),
+        });
+        let origin = uuid::Uuid::now_v7().simple().to_string();
+        let hearing = Hearing {
+            client,
+            wake: layout.wake(),
+            ended: layout.ended(),
+            origin: origin.clone(),
+            shared: shared.clone(),
+            ends: false,
+        };
+        Ear { shared, origin, _hearing: AbortOnDropHandle::new(tokio::spawn(hearing.for_ever())) }
+    }
+
+    pub(super) fn listen(&self) -> broadcast::Receiver<Signal> {
+        let receiver = self.shared.signals.subscribe();
+        self.shared.listened.notify_one();
+        receiver
+    }
+
+    /// Hears of queues in which something waits.
+    pub(super) fn wakes(&self) -> broadcast::Receiver<Arc<str>> {
+        self.shared.woken.subscribe()
+    }
+
+    /// Tells this process's listeners of ends that it wrote itself.
+    pub(super) fn tell(&self, ended: impl Iterator<Item = TaskId>) {
+        if self.shared.signals.receiver_count() > 0 {
+            // Nobody listening any more is fine.
+            ended.for_each(|id| drop(self.shared.signals.send(Signal::Ended(id))));
+        }
+    }
+}
+
+struct Hearing {
+    client: Client,
+    wake: String,
+    ended: String,
+    origin: String,
+    shared: Arc<Shared>,
+    /// Whether ends are listened to.
+    ends: bool,
+}
+
+impl Hearing {
+    async fn for_ever(mut self) {
+        let mut pause = PAUSES[0];
+        loop {
+            if self.hear().await.is_ok() {
+                pause = PAUSES[0];
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES[1]);
+        }
+    }
+
+    /// Until the connection is gone; an error where there was none.
+    async fn hear(&mut self) -> redis::RedisResult<()> {
+        let (mut sink, mut stream) = self.client.get_async_pubsub().await?.split();
+        sink.subscribe(&self.wake).await?;
+        if self.ends {
+            sink.subscribe(&self.ended).await?;
+        }
+        // What was said before has been missed.
+        self.missed();
+        loop {
+            tokio::select! {
+                message = stream.next() => match message {
+                    Some(message) if message.get_channel_name() == self.wake => self.wake(message.get_payload_bytes()),
+                    Some(message) => self.pass_on(message.get_payload_bytes()),
+                    None => return Ok(()),
+                },
+                () = self.shared.listened.notified(), if !self.ends => {
+                    self.ends = true;
+                    if sink.subscribe(&self.ended).await.is_err() {
+                        return Ok(());
+                    }
+                    self.missed();
+                }
+            }
+        }
+    }
+
+    fn missed(&self) {
+        let _ = self.shared.woken.send("".into());
+        let _ = self.shared.signals.send(Signal::Changed);
+    }
+
+    fn wake(&self, queues: &[u8]) {
+        for name in String::from_utf8_lossy(queues).split(' ') {
+            let _ = self.shared.woken.send(name.into());
+        }
+    }
+
+    fn pass_on(&self, ended: &[u8]) {
+        let text = String::from_utf8_lossy(ended);
+        let mut words = text.split(' ');
+        if self.shared.signals.receiver_count() == 0 || words.next() == Some(&self.origin) {
+            return;
+        }
+        for id in words.filter_map(|word| word.parse().ok()) {
+            let _ = self.shared.signals.send(Signal::Ended(id));
+        }
+    }
+}
