@@ -8,7 +8,7 @@ use tasq_host::backend::url::Url;
 /// What was typed, for every command.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Flags {
-    /// Where tasks live: sqlite:PATH [env: TASQ_BROKER] [default: sqlite:tasq.db]
+    /// Where tasks live: sqlite:PATH, redis://HOST or nats://HOST [env: TASQ_BROKER] [default: sqlite:tasq.db]
     #[arg(long, value_name = "URL", global = true, help_heading = "Global options")]
     broker: Option<String>,
     /// Where results go [env: TASQ_RESULTS] [default: the broker's]
