@@ -81,6 +81,7 @@ impl Load {
             headers: Headers::new(),
             upstream: Vec::new(),
             options: TaskOptions::default(),
+            chain: None,
         }
     }
 

@@ -8,13 +8,16 @@ use bytes::Bytes;
 
 use crate::backend::{self, Backend, url::Url};
 use crate::broker::{Due, Message, Standing, Tracked, WorkerReport};
+use crate::chain::remember;
 use crate::codec::{self, Unreadable};
 use crate::error::{Error, Result};
-use crate::results::{Cursor, Filter, REMEMBER, RETENTION, Record};
-use crate::task::{Headers, Name, PAYLOAD, Priority, State, Task, TaskId, TaskOptions, check_header};
+use crate::results::{Cursor, Filter, Record};
+use crate::task::{Headers, Link, Name, PAYLOAD, Priority, State, Task, TaskId, TaskOptions, check_header};
 
+mod chain;
 mod wait;
 
+pub use chain::KnownChain;
 pub use wait::Waited;
 
 /// A producer's side of a backend. Clones share it.
@@ -28,8 +31,9 @@ pub struct Client {
 pub struct NewTask {
     /// Which handler runs it.
     pub handler: Name,
-    /// The handler's input, at most [`PAYLOAD`] bytes.
-    pub payload: Bytes,
+    /// The handler's input, at most [`PAYLOAD`] bytes. None is empty, and for a later step of a chain the result of the
+    /// step before it.
+    pub payload: Option<Bytes>,
     /// Where it waits: by default where its handler's manifest says, as live workers announce it, else `default`.
     pub queue: Option<Name>,
     /// By default a new UUIDv7. A chosen id can't be enqueued twice while it is remembered: until its task has ended,
@@ -50,9 +54,14 @@ pub struct NewTask {
 impl NewTask {
     /// Due at once, everything else undecided.
     pub fn new(handler: Name, payload: impl Into<Bytes>) -> NewTask {
+        NewTask { payload: Some(payload.into()), ..NewTask::without_payload(handler) }
+    }
+
+    /// The same, with nothing to give to the handler but what the step before it in a chain may have.
+    pub fn without_payload(handler: Name) -> NewTask {
         NewTask {
             handler,
-            payload: payload.into(),
+            payload: None,
             queue: None,
             id: None,
             due: Due::Now,
@@ -66,7 +75,7 @@ impl NewTask {
     /// Refuses what no broker should see: a payload that is too large, a reserved id, a header's name against the rule.
     /// [`Client::enqueue`] begins with it.
     pub fn check(&self) -> Result<()> {
-        let length = self.payload.len();
+        let length = self.payload.as_ref().map_or(0, Bytes::len);
         if length > PAYLOAD {
             let limit = PAYLOAD >> 20;
             return Err(Error::rejected(format!(
@@ -118,6 +127,33 @@ pub enum Known {
     Ended(Arc<Record>, Option<Box<Tracked>>),
 }
 
+/// What an id stands for.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// A task.
+    Task(Known),
+    /// A chain.
+    Chain(KnownChain),
+}
+
+impl Shown {
+    /// Where it stands, as users see it.
+    pub fn state(&self) -> State {
+        match self {
+            Shown::Task(known) => known.state(),
+            Shown::Chain(chain) => chain.state(),
+        }
+    }
+
+    /// What became of it, once it has ended; of a chain, what became of the step that decided.
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        match self {
+            Shown::Task(known) => known.record(),
+            Shown::Chain(chain) => chain.record(),
+        }
+    }
+}
+
 /// A part of a list.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -150,19 +186,22 @@ impl Client {
         Ok(Enqueued { id: pushed.id, created: pushed.created, queue, unserved })
     }
 
-    /// Everything that is known of a task; none for one that was never enqueued, or is forgotten.
-    pub async fn show(&self, id: &TaskId) -> Result<Option<Known>> {
+    /// Everything that is known of a task or a chain; none for one that was never enqueued, or is forgotten.
+    pub async fn show(&self, id: &TaskId) -> Result<Option<Shown>> {
         let ids = std::slice::from_ref(id);
         // The broker first: a task that leaves it between the two calls is found in the results.
         let held = match self.backend.operations.get(ids).await?.pop().flatten() {
-            Some(Standing::Leaving(record)) => return Ok(Some(Known::Ended(record, None))),
-            Some(Standing::Here(tracked)) if !tracked.state.is_final() => return Ok(Some(Known::Held(tracked))),
+            Some(Standing::Leaving(record)) => return Ok(Some(Shown::Task(Known::Ended(record, None)))),
+            Some(Standing::Here(tracked)) if !tracked.state.is_final() => {
+                return Ok(Some(Shown::Task(Known::Held(tracked))));
+            }
             Some(Standing::Here(dead)) => Some(dead),
             None => None,
         };
         Ok(match self.backend.results.get(ids).await?.pop().flatten() {
-            Some(record) => Some(Known::Ended(Arc::new(record), held)),
-            None => held.map(Known::Held),
+            Some(record) => Some(Shown::Task(Known::Ended(Arc::new(record), held))),
+            None if held.is_some() => held.map(Known::Held).map(Shown::Task),
+            None => self.known_chain(id).await?.map(Shown::Chain),
         })
     }
 
@@ -205,6 +244,22 @@ impl Known {
         }
     }
 
+    /// What became of it, once it has ended.
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        match self {
+            Known::Held(_) => None,
+            Known::Ended(record, _) => Some(record),
+        }
+    }
+
+    /// Where it stands in a chain, if it is a step of one.
+    pub fn link(&self) -> Option<Link> {
+        match self {
+            Known::Held(tracked) => codec::decode(&tracked.envelope).ok()?.chain.map(|chain| chain.link),
+            Known::Ended(record, _) => record.chain.clone(),
+        }
+    }
+
     /// The task as it was enqueued, where the broker still has its envelope.
     pub fn task(&self) -> Option<std::result::Result<Task, Unreadable>> {
         match self {
@@ -227,11 +282,11 @@ fn default_queue() -> Name {
 }
 
 fn message(new: NewTask, queue: Name) -> Message {
-    let remember = new.id.is_some().then(|| new.options.retention.unwrap_or(RETENTION).max(REMEMBER));
+    let remember = new.id.is_some().then(|| remember(&new.options));
     let id = new.id.unwrap_or_else(TaskId::generate);
     let NewTask { handler, payload, due, priority, content_type, headers, options, .. } = new;
-    let upstream = Vec::new();
-    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options };
+    let (payload, upstream, chain) = (payload.unwrap_or_default(), Vec::new(), None);
+    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
     let envelope = codec::encode(&task);
     let Task { id, handler, queue, priority, .. } = task;
     Message { id, queue, handler, priority, due, remember, format: codec::FORMAT, envelope }
@@ -259,6 +314,7 @@ mod tests {
     use super::*;
     use crate::broker::HandlerReport;
     use crate::error::ErrorKind;
+    use crate::results::REMEMBER;
     use std::time::Duration;
 
     fn name(text: &str) -> Name {
@@ -308,9 +364,9 @@ mod tests {
         };
         let mut new = NewTask::new(name("add"), vec![0; PAYLOAD]);
         assert!(new.check().is_ok());
-        new.payload = vec![0; PAYLOAD + 1].into();
+        new.payload = Some(vec![0; PAYLOAD + 1].into());
         assert_eq!(refusal(&new), "payload of 4194305 bytes: expected at most 4194304 (4 MiB)");
-        new.payload = Bytes::new();
+        new.payload = None;
         new.id = Some("cron:x:1".parse().unwrap());
         assert!(refusal(&new).contains("reserved"));
         new.id = None;

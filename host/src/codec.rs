@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::results::Record;
-use crate::task::{Headers, Name, Priority, Task, TaskId, TaskOptions};
+use crate::task::{Chain, Headers, Name, Priority, Task, TaskId, TaskOptions};
 
 /// The version that [`encode`] writes and the newest that [`decode`] reads.
 pub const FORMAT: u8 = 1;
@@ -39,6 +39,7 @@ struct Written<'a> {
     headers: &'a Headers,
     upstream: &'a [Bytes],
     options: &'a TaskOptions,
+    chain: &'a Option<Chain>,
 }
 
 #[derive(Deserialize)]
@@ -51,14 +52,15 @@ struct Read {
     headers: Headers,
     upstream: Vec<Bytes>,
     options: TaskOptions,
+    chain: Option<Chain>,
 }
 
 /// The bytes that travel.
 pub fn encode(task: &Task) -> Bytes {
     let mut out = BytesMut::with_capacity(160 + task.payload.len());
     out.put_u8(FORMAT);
-    let Task { id, handler, queue, priority, payload, content_type, headers, upstream, options } = task;
-    let written = Written { id, handler, queue, priority: *priority, content_type, headers, upstream, options };
+    let Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain } = task;
+    let written = Written { id, handler, queue, priority: *priority, content_type, headers, upstream, options, chain };
     write(&written, &mut out);
     out.extend_from_slice(payload);
     out.freeze()
@@ -74,9 +76,9 @@ pub fn decode(envelope: &Bytes) -> Result<Task, Unreadable> {
         None => return Err(corrupt("empty".into())),
     }
     let (read, payload) = postcard::take_from_bytes::<Read>(&envelope[1..]).map_err(|e| corrupt(e.to_string()))?;
-    let Read { id, handler, queue, priority, content_type, headers, upstream, options } = read;
+    let Read { id, handler, queue, priority, content_type, headers, upstream, options, chain } = read;
     let payload = envelope.slice(envelope.len() - payload.len()..);
-    Ok(Task { id, handler, queue, priority, payload, content_type, headers, upstream, options })
+    Ok(Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain })
 }
 
 /// The bytes under which a record is kept: a version byte, then postcard.
@@ -106,6 +108,7 @@ fn write(value: &impl Serialize, out: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::{Link, Step};
     use std::time::Duration;
 
     fn task() -> Task {
@@ -119,6 +122,19 @@ mod tests {
             headers: Headers::from([("traceparent".into(), "00-x".into())]),
             upstream: vec![Bytes::new(), Bytes::from_static(b"9")],
             options: TaskOptions { timeout: Some(Duration::from_millis(1500)), ..TaskOptions::default() },
+            chain: Some(Chain {
+                link: Link { id: "c".parse().unwrap(), step: 1, of: 2 },
+                rest: vec![Step {
+                    handler: "sum".parse().unwrap(),
+                    queue: "default".parse().unwrap(),
+                    priority: Priority::High,
+                    delay: Duration::from_secs(1),
+                    payload: None,
+                    content_type: String::new(),
+                    headers: Headers::new(),
+                    options: TaskOptions::default(),
+                }],
+            }),
         }
     }
 
@@ -134,6 +150,7 @@ mod tests {
     fn a_plain_envelope_stays_compact() {
         let mut task = task();
         (task.headers, task.upstream, task.content_type) = (Headers::new(), Vec::new(), String::new());
+        task.chain = None;
         let length = encode(&task).len() - task.payload.len();
         assert!(length <= 40, "{length} bytes beside the payload");
     }

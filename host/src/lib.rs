@@ -24,6 +24,7 @@
 //! | [`worker`] | reserve → attempt → settle, and the graceful stop |
 //! | [`sandbox`] | loads `.wasm` files and calls one: outcome and receipt |
 //! | [`retry`] | how an outcome ends a task |
+//! | [`chain`] | tasks that follow one another |
 //! | [`broker`] | the seams between all of these and whatever keeps the tasks |
 //! | [`results`] | the seam behind which ended tasks are kept |
 //! | [`backend`] | the seams' implementations, and the only place that names a server |
@@ -50,6 +51,7 @@
 pub mod backend;
 pub mod bench;
 pub mod broker;
+pub mod chain;
 pub mod client;
 pub mod clock;
 pub mod codec;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::task::{FailedRun, Failure, Name, Priority, Receipt, State, TaskId, Timestamp, WorkerId};
+use crate::task::{FailedRun, Failure, Link, Name, Priority, Receipt, State, TaskId, Timestamp, WorkerId};
 
 /// Tasqueue's `Results`: what became of tasks that have ended.
 #[async_trait]
@@ -76,6 +76,8 @@ pub struct Record {
     pub history: Vec<FailedRun>,
     /// What the last run cost.
     pub receipt: Receipt,
+    /// Where it stood in a chain.
+    pub chain: Option<Link>,
     /// How long this record is kept from `finished_at`.
     pub keep: Duration,
 }

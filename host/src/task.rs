@@ -268,6 +268,54 @@ pub struct TaskOptions {
     pub retention: Option<Duration>,
 }
 
+/// One step of a chain that is still to come: a task without an id, which it gets from its chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Which handler runs it.
+    pub handler: Name,
+    /// Where it waits.
+    pub queue: Name,
+    /// Its share of the queue.
+    pub priority: Priority,
+    /// How long after the step before it this one is due.
+    pub delay: Duration,
+    /// The handler's input; none stands for the result of the step before it.
+    pub payload: Option<Bytes>,
+    /// MIME type of the payload, "" for none given.
+    pub content_type: String,
+    /// What the producer attached.
+    pub headers: Headers,
+    /// The producer's own wishes.
+    pub options: TaskOptions,
+}
+
+/// Where a task stands in a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The chain's id: its steps' ids are `<id>/s1`, `<id>/s2`, …
+    pub id: TaskId,
+    /// 1 for the first.
+    pub step: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+impl Link {
+    /// The id of this step's task.
+    pub fn task(&self) -> Result<TaskId, InvalidName> {
+        format!("{}/s{}", self.id, self.step).parse()
+    }
+}
+
+/// A chain as one of its steps carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// Where this step stands.
+    pub link: Link,
+    /// What comes after it, in order.
+    pub rest: Vec<Step>,
+}
+
 /// A unit of work: written once by its producer and never rewritten. Where it stands (state, attempts, times) is the
 /// broker's and travels beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,6 +338,8 @@ pub struct Task {
     pub upstream: Vec<Bytes>,
     /// The producer's own wishes.
     pub options: TaskOptions,
+    /// The chain that it is a step of.
+    pub chain: Option<Chain>,
 }
 
 /// The largest payload, in bytes.

@@ -44,6 +44,7 @@ sessions! {
     damaged,
     handlers,
     worker,
+    chain,
 }
 
 #[test]

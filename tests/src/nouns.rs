@@ -145,6 +145,7 @@ pub fn ended(text: &str, queue: &str, state: State, times: (Timestamp, Timestamp
         failure: (state == State::Dead).then_some(failure),
         history: Vec::new(),
         receipt: Receipt { wall_ms: 7, frames: vec!["add".into()], ..Receipt::default() },
+        chain: None,
         keep,
     }
 }

@@ -13,7 +13,7 @@ use tasq_host::backend::{Backend, memory};
 use tasq_host::broker::{
     Delivery, Depth, Effect, End, HandlerReport, Operations, Order, Reserve, Settled, Standing, WorkerReport,
 };
-use tasq_host::client::{Known, Waited};
+use tasq_host::client::{Known, Shown, Waited};
 use tasq_host::clock::Simulated;
 use tasq_host::error::{Error, ErrorKind, Result};
 use tasq_host::results::{Filter, REMEMBER, RETENTION, Record};
@@ -23,6 +23,13 @@ use tokio::time::Instant;
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
+}
+
+fn task_of(shown: Shown) -> Known {
+    match shown {
+        Shown::Task(known) => known,
+        Shown::Chain(chain) => panic!("expected a task, found {chain:?}"),
+    }
 }
 
 fn id(text: &str) -> TaskId {
@@ -79,6 +86,7 @@ async fn settle(backend: &Backend, taken: &Delivery, result: std::result::Result
         failure: result.err(),
         history: taken.history.clone(),
         receipt: Receipt::default(),
+        chain: None,
         keep: RETENTION,
     };
     let effects = vec![Effect::Record(std::sync::Arc::new(record))];
@@ -109,7 +117,7 @@ async fn an_enqueued_task_is_shown_as_it_was_written() {
     assert!(enqueued.created);
     let known = client.show(&id("a1")).await.unwrap().unwrap();
     assert_eq!(known.state(), State::Pending);
-    assert_eq!(known.task().unwrap().unwrap().payload, "payload");
+    assert_eq!(task_of(known).task().unwrap().unwrap().payload, "payload");
     assert!(client.show(&id("a2")).await.unwrap().is_none());
 }
 
@@ -159,7 +167,7 @@ async fn waiting_gives_the_result_as_soon_as_there_is_one() {
     let mut seen = Vec::new();
     let a1 = id("a1");
     let (waited, ()) = tokio::join!(client.wait(&a1, None, |state| seen.push(state)), work);
-    let Waited::Ended(Known::Ended(record, _)) = waited.unwrap() else { panic!("not ended") };
+    let Waited::Ended(Shown::Task(Known::Ended(record, _))) = waited.unwrap() else { panic!("not ended") };
     assert_eq!((record.state, record.result.clone().unwrap()), (State::Done, Bytes::from_static(b"9")));
     assert_eq!(seen, [State::Pending, State::Running]);
     // The signal, not the next look a second later, ended the wait.
@@ -176,7 +184,7 @@ async fn a_dead_task_ends_the_wait_with_its_failure() {
     let waited = client.wait(&id("a1"), None, |_| {}).await.unwrap();
     let Waited::Ended(known) = waited else { panic!("{waited:?}") };
     assert_eq!(known.state(), State::Dead);
-    let Known::Ended(record, held) = known else { panic!("no record") };
+    let Known::Ended(record, held) = task_of(known) else { panic!("no record") };
     assert_eq!(record.failure, Some(failure));
     assert_eq!(codec::decode(&held.expect("a dead letter").envelope).unwrap().payload, "payload");
 }

@@ -61,6 +61,7 @@ fn call(payload: impl Into<Bytes>) -> Call {
             headers: Headers::from([("traceparent".into(), "00-x".into())]),
             upstream: vec![Bytes::from_static(b"before")],
             options: TaskOptions::default(),
+            chain: None,
         },
         run: 2,
         attempt: 2,

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tasq_host::NewTask;
 use tasq_host::broker::Due;
 use tasq_host::client::Unserved;
@@ -22,6 +23,7 @@ Examples:
   tasq-host enqueue add '{\"arg1\":5,\"arg2\":4}' --wait
   tasq-host enqueue resize @photo.jpg --content-type image/jpeg --timeout 2m
   date | tasq-host enqueue report - --in 10m --id report-today
+  tasq-host enqueue fetch https://example.org --then render --then mail=me --wait
   tasq-host enqueue add -- -5            -- ends the options, for a payload that begins with -
   tasq-host enqueue mail '\\@all'         \\@ for a payload that begins with @")]
 pub(crate) struct Args {
@@ -36,6 +38,10 @@ pub(crate) struct Args {
     /// MIME type of the payload
     #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
     content_type: String,
+    /// A handler that runs once this one has succeeded, with its result as upstream, and without a payload of its own as
+    /// its payload too; may be repeated. The id printed is the chain's
+    #[arg(long = "then", value_name = "HANDLER[=PAYLOAD]", value_parser = input::step)]
+    then: Vec<(Name, Option<Bytes>)>,
     /// Wait for the task's end, without a time for as long as it takes, and print its result
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = input::span)]
     wait: Option<Option<Duration>>,
@@ -99,14 +105,19 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     if wait.is_some() && args.limits.retention == Some(Duration::ZERO) {
         return Err(Error::usage("--wait: expected a result that is kept, found --retention 0s"));
     }
+    let steps = args.then.clone();
     let new = new_task(args)?;
     let client = connect::client(&config).await?;
-    let enqueued = connect::within(&config, client.enqueue(new)).await?;
+    let enqueued = if steps.is_empty() {
+        connect::within(&config, client.enqueue(new)).await?
+    } else {
+        connect::within(&config, client.chain(chain(new, steps))).await?
+    };
     if let Some(unserved) = &enqueued.unserved {
         output::warn(&unserved_text(unserved));
     }
     if !enqueued.created {
-        output::warn(&format!("task {} was there before: nothing was enqueued", enqueued.id));
+        output::warn(&format!("{} was there before: nothing was enqueued", enqueued.id));
     }
     match wait {
         Some(limit) => task::wait::until_ended(&client, &enqueued.id, limit, json).await,
@@ -125,7 +136,7 @@ fn new_task(args: Args) -> Result<NewTask, Error> {
     };
     let new = NewTask {
         handler,
-        payload: input::payload(payload.as_deref())?,
+        payload: payload.map(|typed| input::payload(Some(&typed))).transpose()?,
         queue: place.queue,
         id: place.id,
         due,
@@ -137,6 +148,20 @@ fn new_task(args: Args) -> Result<NewTask, Error> {
     // Before a broker is opened, and so created.
     new.check()?;
     Ok(new)
+}
+
+/// The steps share the first one's queue, priority, limits and headers.
+fn chain(first: NewTask, then: Vec<(Name, Option<Bytes>)>) -> Vec<NewTask> {
+    let step = |(handler, payload)| NewTask {
+        handler,
+        payload,
+        id: None,
+        due: Due::Now,
+        content_type: String::new(),
+        ..first.clone()
+    };
+    let rest: Vec<NewTask> = then.into_iter().map(step).collect();
+    std::iter::once(first).chain(rest).collect()
 }
 
 fn unserved_text(unserved: &Unserved) -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tasq_host::task::{Backoff, PAYLOAD, Priority, State, Timestamp, check_header};
+use tasq_host::task::{Backoff, InvalidName, Name, PAYLOAD, Priority, State, Timestamp, check_header};
 
 use super::error::Error;
 
@@ -62,6 +62,15 @@ pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     check_header(name).map_err(|bad| bad.to_string())?;
     Ok((name.into(), value.into()))
+}
+
+/// `HANDLER[=PAYLOAD]`.
+pub(crate) fn step(text: &str) -> Result<(Name, Option<Bytes>), String> {
+    let (handler, payload) = match text.split_once('=') {
+        Some((handler, payload)) => (handler, Some(Bytes::copy_from_slice(payload.as_bytes()))),
+        None => (text, None),
+    };
+    Ok((handler.parse().map_err(|bad: InvalidName| bad.to_string())?, payload))
 }
 
 /// `high`, `normal` or `low`.

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use tasq_host::broker::Tracked;
-use tasq_host::client::Known;
+use tasq_host::client::{Known, KnownChain, Shown};
 use tasq_host::results::Record;
-use tasq_host::task::{FailedRun, Failure, Priority, Receipt, State, TaskId, Timestamp};
+use tasq_host::task::{FailedRun, Failure, Link, Priority, Receipt, State, TaskId, Timestamp};
+
+use super::output;
 
 mod people;
 
@@ -46,6 +48,54 @@ pub(crate) struct TaskLine {
     error: Option<Failure>,
 }
 
+/// `task show --json` of a chain.
+#[derive(Debug, Serialize)]
+struct ChainView {
+    id: String,
+    state: State,
+    /// Steps that have succeeded.
+    done: usize,
+    total: u32,
+    /// Those that have been enqueued.
+    steps: Vec<TaskLine>,
+}
+
+/// Prints what an id stands for: as JSON, or for people.
+pub(crate) fn print(shown: &Shown, json: bool) -> std::io::Result<()> {
+    match shown {
+        Shown::Task(known) if json => output::json(&TaskView::of(known)),
+        Shown::Task(known) => output::line(&TaskView::of(known).block()),
+        Shown::Chain(chain) if json => output::json(&ChainView::of(chain)),
+        Shown::Chain(chain) => output::line(&ChainView::of(chain).block()),
+    }
+}
+
+impl ChainView {
+    fn of(chain: &KnownChain) -> ChainView {
+        ChainView {
+            id: chain.id.to_string(),
+            state: chain.state(),
+            done: chain.steps.iter().filter(|step| step.state() == State::Done).count(),
+            total: chain.of,
+            steps: chain.steps.iter().map(TaskLine::of).collect(),
+        }
+    }
+}
+
+/// A step's place, for people and programs.
+#[derive(Debug, Serialize)]
+struct LinkView {
+    id: String,
+    step: u32,
+    of: u32,
+}
+
+impl LinkView {
+    fn of(Link { id, step, of }: Link) -> LinkView {
+        LinkView { id: id.to_string(), step, of }
+    }
+}
+
 /// `task show --json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct TaskView {
@@ -56,6 +106,8 @@ pub(crate) struct TaskView {
     #[serde(flatten)]
     result: Option<ResultBytes>,
     errors: Vec<ErrorView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<LinkView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Receipt>,
     /// For people: why there is no payload although the broker has the task.
@@ -175,6 +227,7 @@ impl TaskView {
             payload,
             result: result.map(ResultBytes::of),
             errors,
+            chain: known.link().map(LinkView::of),
             receipt,
             unreadable,
         }
@@ -216,6 +269,7 @@ mod tests {
             failure: Some(failure("bad", "no")),
             history: vec![FailedRun { attempt: 1, run: 1, at: Timestamp(0), failure: failure("bad", "once") }],
             receipt: Receipt { frames: vec!["f\nforged   x".into()], ..Receipt::default() },
+            chain: None,
             keep: std::time::Duration::ZERO,
         }
     }
@@ -231,6 +285,7 @@ mod tests {
             headers: Headers::new(),
             upstream: vec![],
             options: TaskOptions { max_retries: Some(3), ..TaskOptions::default() },
+            chain: None,
         };
         Tracked {
             id: task.id.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
 
-use super::{Client, Known};
+use super::{Client, Shown};
 use crate::broker::Signal;
 use crate::error::{ErrorKind, Result};
 use crate::task::{State, TaskId};
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub enum Waited {
     /// It has ended.
-    Ended(Known),
+    Ended(Shown),
     /// The limit is reached; where it stands now.
     TooLong(State),
     /// It was never enqueued, or has ended and is forgotten.
@@ -29,7 +29,7 @@ pub enum Waited {
 }
 
 impl Client {
-    /// Waits until the task has ended, at most `limit`. `seen` is told its state at first and at each change, as far
+    /// Waits until the task, or the whole chain, has ended, at most `limit`. `seen` is told its state at first and at each change, as far
     /// as looking now and then finds them. Dropping the future changes nothing.
     pub async fn wait(&self, id: &TaskId, limit: Option<Duration>, mut seen: impl FnMut(State)) -> Result<Waited> {
         // A limit beyond what the clock can count is no limit.

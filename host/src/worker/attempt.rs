@@ -9,12 +9,14 @@ use tokio::time::Instant;
 use super::lease::Seat;
 use super::porter::{Counter, Handed};
 use crate::broker::{Delivery, Effect, End, HISTORY};
+use crate::chain;
 use crate::codec;
 use crate::results::{RETENTION, RETENTION_DEAD, Record};
 use crate::retry::{self, MAX_RETRIES, Policy};
 use crate::sandbox::{Call, Handler, Sandbox, Stop};
 use crate::task::{
-    Backoff, Ending, FailedRun, Failure, FailureKind, Outcome, Receipt, State, Task, Timestamp, Verdict, WorkerId,
+    Backoff, Chain, Ending, FailedRun, Failure, FailureKind, Link, Outcome, Receipt, State, Task, Timestamp, Verdict,
+    WorkerId,
 };
 
 /// What every attempt of a worker shares.
@@ -31,6 +33,7 @@ struct Finished {
     receipt: Receipt,
     policy: Policy,
     retention: Duration,
+    chain: Option<Chain>,
     /// False for what was failed without being run: that is no attempt.
     ran: bool,
 }
@@ -53,7 +56,13 @@ pub(super) async fn run(crew: &Crew, delivery: Delivery, seat: Seat) {
     crew.counter.hand_in(Handed { handler, end, seat: seat.number });
 }
 
-async fn attempt(crew: &Crew, delivery: &Delivery, task: Task, handler: Option<&Arc<Handler>>, stop: Stop) -> Finished {
+async fn attempt(
+    crew: &Crew,
+    delivery: &Delivery,
+    mut task: Task,
+    handler: Option<&Arc<Handler>>,
+    stop: Stop,
+) -> Finished {
     let Some(handler) = handler else {
         return not_run(Outcome::Park);
     };
@@ -63,9 +72,10 @@ async fn attempt(crew: &Crew, delivery: &Delivery, task: Task, handler: Option<&
         backoff: options.backoff.or(handler.manifest.backoff).unwrap_or(Backoff::DEFAULT),
         keep_dead: RETENTION_DEAD,
     };
-    let retention = options.retention.unwrap_or(RETENTION);
-    if let Some(outcome) = hopeless(delivery, options.expires, crew.max_lost) {
-        return Finished { policy, retention, ..not_run(outcome) };
+    let (retention, expires) = (options.retention.unwrap_or(RETENTION), options.expires);
+    let chain = task.chain.take();
+    if let Some(outcome) = hopeless(delivery, expires, crew.max_lost) {
+        return Finished { policy, retention, chain, ..not_run(outcome) };
     }
     let call = Call {
         run: delivery.run.number,
@@ -77,12 +87,12 @@ async fn attempt(crew: &Crew, delivery: &Delivery, task: Task, handler: Option<&
         task,
     };
     let (outcome, receipt) = crew.sandbox.run(handler, call, stop).await;
-    Finished { outcome, receipt, policy, retention, ran: true }
+    Finished { outcome, receipt, policy, retention, chain, ran: true }
 }
 
 fn not_run(outcome: Outcome) -> Finished {
     let policy = Policy { max_retries: MAX_RETRIES, backoff: Backoff::DEFAULT, keep_dead: RETENTION_DEAD };
-    Finished { outcome, receipt: Receipt::default(), policy, retention: RETENTION, ran: false }
+    Finished { outcome, receipt: Receipt::default(), policy, retention: RETENTION, chain: None, ran: false }
 }
 
 /// Why this task should not be run at all.
@@ -105,7 +115,7 @@ fn discard(kind: FailureKind, code: &str, message: String) -> Outcome {
 
 /// The end of the run with its effects; none where the run may not end anything.
 fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timestamp) -> Option<End> {
-    let Finished { outcome, receipt, policy, retention, ran } = finished;
+    let Finished { outcome, receipt, policy, retention, chain, ran } = finished;
     let attempt = delivery.failed + u32::from(ran);
     let failed = match &outcome {
         Outcome::Failed(failure, _) => {
@@ -120,12 +130,15 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
         _ => return Some(End { run: delivery.run, ending, effects: Vec::new() }),
     };
     let run = delivery.run.clone();
-    if keep.is_zero() {
-        return Some(End { run, ending, effects: Vec::new() });
+    let link = chain.as_ref().map(|chain| chain.link.clone());
+    let next = chain.and_then(|chain| result.clone().and_then(|result| chain::next(chain, result)));
+    let mut effects: Vec<Effect> = next.map(Effect::Push).into_iter().collect();
+    if !keep.is_zero() {
+        let receipt = Receipt { worker: crew.worker.to_string(), ..receipt };
+        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link };
+        effects.push(Effect::Record(Arc::new(record(crew, delivery, ended))));
     }
-    let receipt = Receipt { worker: crew.worker.to_string(), ..receipt };
-    let record = record(crew, delivery, Ended { state, attempt, result, failed, receipt, finished_at, keep, policy });
-    Some(End { run, ending, effects: vec![Effect::Record(Arc::new(record))] })
+    Some(End { run, ending, effects })
 }
 
 struct Ended {
@@ -137,6 +150,7 @@ struct Ended {
     finished_at: Timestamp,
     keep: Duration,
     policy: Policy,
+    link: Option<Link>,
 }
 
 fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
@@ -165,6 +179,7 @@ fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
         failure,
         history,
         receipt: ended.receipt,
+        chain: ended.link,
         keep: ended.keep,
     }
 }

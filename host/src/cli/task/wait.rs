@@ -6,7 +6,7 @@ use super::super::error::{Code, Error};
 use super::super::{connect, input, output, view};
 use crate::config::Config;
 use tasq_host::Client;
-use tasq_host::client::{Known, Waited};
+use tasq_host::client::{Shown, Waited};
 use tasq_host::task::{State, TaskId};
 
 /// Wait until a task has ended, and print its result
@@ -58,13 +58,10 @@ pub(crate) async fn until_ended(
     }
 }
 
-fn print(id: &TaskId, known: &Known, json: bool) -> Result<(), Error> {
-    let record = match known {
-        Known::Ended(record, _) => Some(record),
-        Known::Held(_) => None,
-    };
+fn print(id: &TaskId, known: &Shown, json: bool) -> Result<(), Error> {
+    let record = known.record();
     if json {
-        output::json(&view::TaskView::of(known))?;
+        view::print(known, json)?;
     } else if known.state() == State::Done {
         output::bytes(record.and_then(|record| record.result.as_deref()).unwrap_or_default())?;
     }

@@ -1,7 +1,7 @@
 //! A task as people read it. What guests wrote in it is spelt out where it could pass for something else.
 
 use super::super::output;
-use super::{ErrorView, Payload, ResultBytes, TaskLine, TaskView};
+use super::{ChainView, ErrorView, Payload, ResultBytes, TaskLine, TaskView};
 use tasq_host::task::{Failure, Receipt};
 
 /// So much of a payload or result is shown to people.
@@ -37,6 +37,16 @@ impl TaskLine {
     }
 }
 
+impl ChainView {
+    /// For people: the facts, then the steps.
+    pub(super) fn block(&self) -> String {
+        let ChainView { id, state, done, total, steps } = self;
+        let facts = [("chain", id.clone()), ("state", state.to_string()), ("done", format!("{done} of {total}"))];
+        let facts: Vec<String> = facts.iter().map(|(name, value)| fact(name, value)).collect();
+        format!("{}\n\n{}", facts.join("\n"), TaskLine::table(steps))
+    }
+}
+
 impl TaskView {
     /// For people: a fact a line.
     pub(crate) fn block(&self) -> String {
@@ -56,6 +66,7 @@ impl TaskView {
             ("started", line.started_at.clone()),
             ("finished", line.finished_at.clone()),
             ("worker", line.worker.clone()),
+            ("chain", self.chain.as_ref().map(|link| format!("step {} of {} of {}", link.step, link.of, link.id))),
             ("payload", self.payload_text()),
             ("result", self.result_text()),
             ("error", line.error.as_ref().map(failure_text)),

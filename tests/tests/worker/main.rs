@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tasq_host::backend::{self, Backend};
 use tasq_host::broker::{Due, End, Message, Order, Reserve, Settled};
-use tasq_host::client::{Client, Known, NewTask, Waited};
+use tasq_host::client::{Client, Known, NewTask, Shown, Waited};
 use tasq_host::codec;
 use tasq_host::results::Record;
 use tasq_host::sandbox::{self, Sandbox};
@@ -18,6 +18,8 @@ use tasq_tests::fixture::nats;
 use tasq_tests::guests::guest;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+mod chains;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,9 +86,13 @@ fn name(text: &str) -> Name {
 impl Place {
     /// Puts the guest `misbehave` into the handlers folder under this name.
     fn serve(&self, handler: &str, manifest: &str) {
+        self.serve_guest("misbehave", handler, manifest);
+    }
+
+    fn serve_guest(&self, from: &str, handler: &str, manifest: &str) {
         let file = self.handlers.path().join(format!("{handler}.wasm"));
         std::fs::write(file.with_extension("toml"), manifest).expect("write");
-        std::fs::copy(guest("misbehave"), &file).expect("copy");
+        std::fs::copy(guest(from), &file).expect("copy");
     }
 
     fn sandbox(&self) -> Arc<Sandbox> {
@@ -119,10 +125,8 @@ impl Place {
     }
 
     async fn record(&self, id: &TaskId) -> Record {
-        match self.client.show(id).await.expect("it answers").expect("it is known") {
-            Known::Ended(record, _) => (*record).clone(),
-            Known::Held(tracked) => panic!("not ended: {tracked:?}"),
-        }
+        let shown = self.client.show(id).await.expect("it answers").expect("it is known");
+        shown.record().unwrap_or_else(|| panic!("not ended: {shown:?}")).as_ref().clone()
     }
 
     async fn state(&self, id: &TaskId) -> State {
@@ -203,6 +207,7 @@ fn retries_end_in_the_dead_letters_with_every_error() {
         let failure = record.failure.expect("a reason");
         assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Handler, "c"));
         let kept = place.client.show(&id).await.expect("it answers").expect("it is known");
+        let Shown::Task(kept) = kept else { panic!("a task") };
         assert!(kept.task().expect("the envelope is kept for a retry").is_ok());
     });
 }
@@ -216,7 +221,7 @@ fn a_discard_is_dead_at_once_and_a_snooze_costs_no_attempt() {
         let summary = place.until_empty(options()).await;
         assert_eq!((summary.dead, summary.retried, summary.scheduled), (1, 1, 1));
         assert_eq!((place.state(&dead).await, place.state(&snoozed).await), (State::Dead, State::Scheduled));
-        let Some(Known::Held(tracked)) = place.client.show(&snoozed).await.expect("it answers") else {
+        let Some(Shown::Task(Known::Held(tracked))) = place.client.show(&snoozed).await.expect("it answers") else {
             panic!("a snoozed task is held")
         };
         assert_eq!((tracked.run, tracked.failed, tracked.lost), (1, 0, 0));
@@ -267,7 +272,7 @@ fn what_does_not_finish_is_given_back_uncharged() {
                 tokio::time::timeout(PATIENCE, working.ended).await.expect("it stops").expect("ok").expect("ok")
             };
             assert_eq!(summary, Summary { released: 1, ..Summary::default() });
-            let Some(Known::Held(tracked)) = place.client.show(&id).await.expect("it answers") else {
+            let Some(Shown::Task(Known::Held(tracked))) = place.client.show(&id).await.expect("it answers") else {
                 panic!("it is held")
             };
             assert_eq!(tracked.state, State::Pending);
@@ -424,7 +429,7 @@ fn results_may_live_elsewhere() {
         let id = place.enqueue("m", json!({"do": "echo", "text": "far"}), TaskOptions::default()).await;
         let working = place.work(options());
         let waited = place.client.wait(&id, Some(PATIENCE), |_| {}).await.expect("it answers");
-        assert!(matches!(waited, Waited::Ended(Known::Ended(record, _)) if record.result.as_deref() == Some(b"far")));
+        assert!(matches!(waited, Waited::Ended(shown) if shown.record().and_then(|record| record.result.as_deref()) == Some(b"far")));
         // It gets there by the outbox: known from the first moment on, and then relayed.
         let there = backend::open(&url("results.db"), None).await.expect("it opens");
         let relayed = async {

@@ -1,0 +1,109 @@
+//! Chains: tasks that follow one another. Each step carries what comes after it, and the end of a step that succeeded
+//! pushes the next one, in the same transaction: there is nothing else to keep, and nothing that could be lost.
+
+use bytes::Bytes;
+
+use crate::broker::{Due, Message};
+use crate::codec;
+use crate::error::{Error, Result};
+use crate::results::{REMEMBER, RETENTION};
+use crate::task::{Chain, Link, Step, Task, TaskId, TaskOptions};
+
+/// A chain has at most so many steps: each carries all that come after it.
+pub const STEPS: usize = 100;
+
+/// How long a chosen or derived id stays taken after the end of a task with these options.
+pub fn remember(options: &TaskOptions) -> std::time::Duration {
+    options.retention.unwrap_or(RETENTION).max(REMEMBER)
+}
+
+/// The ids that the steps of a chain have, however many of them there are.
+pub fn step_ids(id: &TaskId) -> Vec<TaskId> {
+    let link = |step| Link { id: id.clone(), step, of: STEPS as u32 };
+    (1..=STEPS as u32).filter_map(|step| link(step).task().ok()).collect()
+}
+
+/// The first step of the chain `id`, due when `due` says. An error where there is no step, or too many, or where `id` is
+/// too long to derive the steps' ids from it.
+pub fn first(id: TaskId, due: Due, mut steps: Vec<Step>) -> Result<Message> {
+    let of = steps.len();
+    if !(1..=STEPS).contains(&of) {
+        return Err(Error::rejected(format!("a chain of {of} steps: expected 1 to {STEPS}")));
+    }
+    let link = Link { id, step: 1, of: of as u32 };
+    // The last one has the longest id.
+    Link { step: link.of, ..link.clone() }.task().map_err(|bad| Error::rejected(bad.to_string()))?;
+    let step = steps.remove(0);
+    let task = link.task().map_err(|bad| Error::rejected(bad.to_string()))?;
+    Ok(message(task, due, step, Vec::new(), Chain { link, rest: steps }))
+}
+
+/// What follows a step that succeeded with `result`; none after the last.
+pub fn next(chain: Chain, result: Bytes) -> Option<Message> {
+    let Chain { link, mut rest } = chain;
+    if rest.is_empty() {
+        return None;
+    }
+    let step = rest.remove(0);
+    let link = Link { step: link.step + 1, ..link };
+    // Looked at when the chain began.
+    let id = link.task().ok()?;
+    Some(message(id, Due::After(step.delay), step, vec![result], Chain { link, rest }))
+}
+
+fn message(id: TaskId, due: Due, step: Step, upstream: Vec<Bytes>, chain: Chain) -> Message {
+    let Step { handler, queue, priority, payload, content_type, headers, options, .. } = step;
+    let payload = payload.or_else(|| upstream.first().cloned()).unwrap_or_default();
+    let remember = Some(remember(&options));
+    let chain = Some(chain);
+    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
+    let envelope = codec::encode(&task);
+    let Task { id, handler, queue, priority, .. } = task;
+    Message { id, queue, handler, priority, due, remember, format: codec::FORMAT, envelope }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{Headers, Priority};
+    use std::time::Duration;
+
+    fn step(handler: &str, payload: Option<&'static str>) -> Step {
+        Step {
+            handler: handler.parse().unwrap(),
+            queue: "q".parse().unwrap(),
+            priority: Priority::Normal,
+            delay: Duration::from_secs(3),
+            payload: payload.map(Bytes::from),
+            content_type: String::new(),
+            headers: Headers::new(),
+            options: TaskOptions::default(),
+        }
+    }
+
+    fn task(message: &Message) -> Task {
+        codec::decode(&message.envelope).unwrap()
+    }
+
+    #[test]
+    fn each_step_carries_the_rest_and_gets_the_result_before_it() {
+        let steps = vec![step("a", Some("in")), step("b", None), step("c", Some("own"))];
+        let one = first("c".parse().unwrap(), Due::Now, steps).unwrap();
+        assert_eq!((one.id.as_str(), one.due, one.remember), ("c/s1", Due::Now, Some(REMEMBER)));
+        assert_eq!((task(&one).payload, task(&one).upstream.len()), ("in".into(), 0));
+        let two = next(task(&one).chain.unwrap(), Bytes::new()).unwrap();
+        assert_eq!((two.id.as_str(), two.due), ("c/s2", Due::After(Duration::from_secs(3))));
+        assert_eq!((task(&two).payload, task(&two).upstream), ("".into(), vec![Bytes::new()]));
+        let three = next(task(&two).chain.unwrap(), "9".into()).unwrap();
+        assert_eq!((task(&three).payload, task(&three).upstream), ("own".into(), vec!["9".into()]));
+        assert_eq!(next(task(&three).chain.unwrap(), "x".into()), None);
+    }
+
+    #[test]
+    fn chains_have_bounds() {
+        let refused = |id: &str, steps| first(id.parse().unwrap(), Due::Now, steps).unwrap_err().message;
+        assert_eq!(refused("c", vec![]), "a chain of 0 steps: expected 1 to 100");
+        assert!(refused("c", vec![step("a", None); 101]).contains("101 steps"));
+        assert!(refused(&"c".repeat(126), vec![step("a", None)]).contains("expected [A-Za-z0-9]"));
+    }
+}
