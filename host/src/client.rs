@@ -180,7 +180,8 @@ impl Client {
         new.check()?;
         let workers = self.backend.operations.workers().await?;
         let unserved = unserved(&new.handler, &workers);
-        let queue = new.queue.clone().or_else(|| announced_queue(&new.handler, &workers)).unwrap_or_else(default_queue);
+        let queue =
+            new.queue.clone().or_else(|| announced_queue(&new.handler, &workers)).unwrap_or_else(Name::default_queue);
         let pushed = self.backend.broker.push(vec![message(new, queue.clone())]).await?.pop();
         let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
         Ok(Enqueued { id: pushed.id, created: pushed.created, queue, unserved })
@@ -275,10 +276,6 @@ impl Known {
             Known::Ended(record, _) => Cursor(record.enqueued_at, record.id.clone()),
         }
     }
-}
-
-fn default_queue() -> Name {
-    "default".parse().expect("\"default\" keeps the rule for names")
 }
 
 fn message(new: NewTask, queue: Name) -> Message {

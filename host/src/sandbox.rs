@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
-use crate::task::{Name, Outcome, Receipt, Task, Timestamp};
+use crate::task::{FollowUp, Name, Outcome, Receipt, Task, Timestamp};
 
 mod budget;
 mod cache;
@@ -24,6 +24,7 @@ mod limits;
 pub mod manifest;
 mod meter;
 mod output;
+mod producer;
 mod program;
 pub mod stop;
 mod swap;
@@ -137,6 +138,17 @@ pub struct Call {
     pub started_at: Timestamp,
 }
 
+/// What came of one run.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it cost.
+    pub receipt: Receipt,
+    /// What the handler enqueued; to be pushed together with the end of a run that succeeded, and else dropped.
+    pub follow_ups: Vec<FollowUp>,
+}
+
 /// What loading a folder found.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -226,8 +238,14 @@ impl Sandbox {
     }
 
     /// Runs `handler` once in a fresh sandbox, within its limits. Dropping the future stops the guest.
-    pub async fn run(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> (Outcome, Receipt) {
+    pub async fn attempt(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> Ran {
         self.shared.run(handler, call, stop).await
+    }
+
+    /// [`Sandbox::attempt`], to try a handler: what it enqueued is dropped.
+    pub async fn run(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> (Outcome, Receipt) {
+        let Ran { outcome, receipt, .. } = self.attempt(handler, call, stop).await;
+        (outcome, receipt)
     }
 
     /// Instantiates and calls `handler` with nothing around it, to measure what the rest costs. Without limits.

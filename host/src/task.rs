@@ -108,6 +108,13 @@ impl FromStr for Name {
     }
 }
 
+impl Name {
+    /// Where tasks wait that nobody sent elsewhere.
+    pub fn default_queue() -> Name {
+        Name("default".into())
+    }
+}
+
 /// A task's id: `[A-Za-z0-9][A-Za-z0-9_:/-]{0,127}`. Chosen by the producer, generated (UUIDv7), or derived
 /// (`cron:…`, `<id>/f1`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -288,6 +295,32 @@ pub struct Step {
     /// The producer's own wishes.
     pub options: TaskOptions,
 }
+
+/// A task that a handler enqueued in a run: it is pushed with that run's end, if the run succeeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowUp {
+    /// Derived from the task that enqueued it: `<id>/f1`, `<id>/f2`, …
+    pub id: TaskId,
+    /// Which handler runs it.
+    pub handler: Name,
+    /// Where it waits; none for the handler's own queue.
+    pub queue: Option<Name>,
+    /// Its share of the queue.
+    pub priority: Priority,
+    /// How long after the end of the run it is due.
+    pub delay: Duration,
+    /// The handler's input.
+    pub payload: Bytes,
+    /// MIME type of the payload, "" for none given.
+    pub content_type: String,
+    /// What the handler attached, and the host's own [`DEPTH`].
+    pub headers: Headers,
+    /// Limits, retries and retention.
+    pub options: TaskOptions,
+}
+
+/// The header that counts how many tasks, each enqueued by the one before it, led to this one.
+pub const DEPTH: &str = "tasq-depth";
 
 /// Where a task stands in a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

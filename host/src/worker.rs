@@ -22,6 +22,7 @@ use crate::sandbox::{Handler, Sandbox};
 use crate::task::{Name, WorkerId};
 
 mod attempt;
+mod follow_ups;
 mod heartbeat;
 mod lease;
 mod porter;
@@ -69,7 +70,7 @@ impl Queues {
         match self {
             Queues::Named(queues) => queues.clone(),
             Queues::Served => {
-                let default: Name = "default".parse().expect("\"default\" keeps the rule for names");
+                let default = Name::default_queue();
                 let named: BTreeSet<Name> =
                     handlers.values().filter_map(|handler| handler.manifest.queue.clone()).collect();
                 let others = named.into_iter().filter(|name| *name != default);

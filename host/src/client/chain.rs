@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Client, Enqueued, Known, NewTask, announced_queue, default_queue, unserved};
+use super::{Client, Enqueued, Known, NewTask, announced_queue, unserved};
 use crate::broker::{Due, Standing};
 use crate::chain;
 use crate::error::{Error, Result};
@@ -69,7 +69,7 @@ impl Client {
         let workers = self.backend.operations.workers().await?;
         let queue = |task: &NewTask| {
             let announced = || announced_queue(&task.handler, &workers);
-            task.queue.clone().or_else(announced).unwrap_or_else(default_queue)
+            task.queue.clone().or_else(announced).unwrap_or_else(Name::default_queue)
         };
         let id = tasks.first().and_then(|first| first.id.clone()).unwrap_or_else(TaskId::generate);
         let due = tasks.first().map_or(Due::Now, |first| first.due);

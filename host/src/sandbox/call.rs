@@ -20,7 +20,7 @@ use super::meter::{Meter, Metered, Stopped};
 use super::output::printable;
 use super::program::Program;
 use super::stop::Wish;
-use super::{CPU, Call, Handler, MEMORY, RESULT, Stop, TIMEOUT};
+use super::{CPU, Call, Handler, MEMORY, RESULT, Ran, Stop, TIMEOUT};
 use crate::clock::{Clock, System};
 use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Timestamp, Verdict, millis, truncate};
 
@@ -77,14 +77,14 @@ impl Drop for Active<'_> {
 }
 
 impl Shared {
-    pub(super) async fn run(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> (Outcome, Receipt) {
+    pub(super) async fn run(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> Ran {
         let wish = tokio::select! {
             biased;
             wish = stop.stopped() => Some(wish),
             () = self.budget.room() => None,
         };
         if let Some(wish) = wish {
-            return (wished(wish), Receipt::default());
+            return Ran { outcome: wished(wish), receipt: Receipt::default(), follow_ups: Vec::new() };
         }
         self.active.fetch_add(1, Ordering::SeqCst);
         let _active = Active(&self.active);
@@ -97,11 +97,12 @@ impl Shared {
         let deadline = began.checked_add(timeout).unwrap_or(began + Duration::from_secs(1 << 31));
         let meter = Meter::new(cpu, deadline);
         let limits = Limits::new(memory, meter.clone(), self.budget.clone());
-        let facts = TaskFacts { id: call.task.id.clone(), attempt: call.attempt };
+        let facts = TaskFacts::of(&call);
         let state = State::new(limits, facts, handler.clone(), stop.clone(), deadline);
         let mut store = self.store(state, meter.clone());
         let raw = drive(&mut store, handler, &call, timeout, &meter, &stop).await;
         let (outcome, frames) = judge(raw, &store, handler, timeout, cpu);
+        let follow_ups = store.data_mut().enqueued.take();
         let state = store.data();
         let receipt = Receipt {
             queue_ms: millis(call.started_at.since(call.due_at)),
@@ -114,7 +115,7 @@ impl Shared {
             frames,
             stderr: state.stderr.text(),
         };
-        (outcome, receipt)
+        Ran { outcome, receipt, follow_ups }
     }
 
     /// The least that a fresh sandbox costs: store, instance, call, with the engine's settings and nothing around it.
@@ -122,7 +123,7 @@ impl Shared {
         let deadline = Instant::now() + TIMEOUT;
         let meter = Meter::new(Duration::MAX, deadline);
         let limits = Limits::new(MEMORY, meter.clone(), self.budget.clone());
-        let facts = TaskFacts { id: call.task.id.clone(), attempt: call.attempt };
+        let facts = TaskFacts::of(call);
         let state = State::new(limits, facts, handler.clone(), Stop::new(), deadline);
         match enter(&mut self.store(state, meter), handler, call, TIMEOUT).await {
             Raw::Returned(_) | Raw::Exited(_) => Ok(()),

@@ -11,11 +11,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use super::command::Surroundings;
 use super::limits::Limits;
 use super::output::{Tail, printable};
-use super::{Access, Handler, Import, Stop, stop};
-use crate::task::truncate;
+use super::producer::Enqueued;
+use super::{Access, Call, Handler, Import, Stop, stop};
+use crate::task::{DEPTH, truncate};
 use std::sync::Arc;
 
-mod bindings {
+pub(super) mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "task-handler",
@@ -26,7 +27,7 @@ mod bindings {
 
 pub(super) use bindings::exports::tasq::handler::handler::{Failure, Task};
 pub(super) use bindings::tasq::handler::types::{FailureKind, HeaderParam as Header};
-use bindings::tasq::handler::{config, context, log, producer, store, types};
+use bindings::tasq::handler::{config, context, log, store, types};
 pub(super) use bindings::{TaskHandler, TaskHandlerPre};
 
 /// What a handler exports.
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub(super) handler: Arc<Handler>,
     pub(super) stop: Stop,
     pub(super) deadline: Instant,
+    pub(super) enqueued: Enqueued,
     lines: u32,
     /// For a command; none for a handler of the contract.
     pub(super) surroundings: Option<Surroundings>,
@@ -62,6 +64,15 @@ pub(super) struct State {
 pub(super) struct TaskFacts {
     pub(super) id: crate::task::TaskId,
     pub(super) attempt: u32,
+    /// How many tasks, each enqueued by the one before it, led to this one.
+    pub(super) depth: u32,
+}
+
+impl TaskFacts {
+    pub(super) fn of(call: &Call) -> TaskFacts {
+        let depth = call.task.headers.get(DEPTH).and_then(|depth| depth.parse().ok()).unwrap_or(0);
+        TaskFacts { id: call.task.id.clone(), attempt: call.attempt, depth }
+    }
 }
 
 impl State {
@@ -69,8 +80,22 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let (stderr, host_calls, lines) = (Tail::default(), 0, 0);
-        let (surroundings, wasi, preview1) = (None, None, None);
-        State { limits, stderr, host_calls, task, handler, stop, deadline, lines, surroundings, wasi, preview1, table }
+        let (surroundings, wasi, preview1, enqueued) = (None, None, None, Enqueued::default());
+        State {
+            limits,
+            stderr,
+            host_calls,
+            task,
+            handler,
+            stop,
+            deadline,
+            enqueued,
+            lines,
+            surroundings,
+            wasi,
+            preview1,
+            table,
+        }
     }
 
     pub(super) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
@@ -169,7 +194,7 @@ fn access(interface: &str) -> Access {
         {
             Access::Granted
         }
-        // Nothing grants them in this version.
+        // Only what the manifest names; and nothing grants the other in this version.
         "tasq:handler/producer" | "tasq:handler/store" if version.starts_with("0.1.") => Access::Inert,
         _ if !version.starts_with("0.2.") => Access::Refused,
         "wasi:cli/stdout" | "wasi:cli/stderr" | "wasi:cli/exit" => Access::Granted,
@@ -200,7 +225,7 @@ impl context::Host for State {
 
     fn progress(&mut self, percent: u8, note: String) {
         self.host_calls += 1;
-        let TaskFacts { id, attempt } = &self.task;
+        let TaskFacts { id, attempt, .. } = &self.task;
         tracing::debug!(target: "guest", task = %id, attempt, percent = percent.min(100), note = %line(&note), "progress");
     }
 }
@@ -219,7 +244,7 @@ impl log::Host for State {
 
     fn log(&mut self, level: log::Level, message: String, fields: Vec<log::Header>) {
         self.host_calls += 1;
-        let (TaskFacts { id, attempt }, handler) = (&self.task, &self.handler.name);
+        let (TaskFacts { id, attempt, .. }, handler) = (&self.task, &self.handler.name);
         self.lines = self.lines.saturating_add(1);
         if self.lines > LOG_LINES {
             if self.lines == LOG_LINES + 1 {
@@ -261,13 +286,6 @@ impl config::Host for State {
 /// Until a manifest can grant it.
 fn denied(what: &str) -> types::HostError {
     types::HostError { kind: types::ErrorKind::Denied, message: format!("{what} is not granted to this handler") }
-}
-
-impl producer::Host for State {
-    fn enqueue(&mut self, _task: producer::NewTask) -> Result<String, types::HostError> {
-        self.host_calls += 1;
-        Err(denied("producer"))
-    }
 }
 
 impl store::Host for State {

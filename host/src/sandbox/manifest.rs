@@ -64,6 +64,9 @@ pub struct Grants {
     /// Settings that `config.get` answers.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Handlers whose tasks it may enqueue.
+    #[serde(default)]
+    pub enqueue: Vec<Name>,
 }
 
 /// Larger ones are refused unread.
@@ -71,7 +74,7 @@ const LARGEST: u64 = 64 << 10;
 
 const KEYS: [&str; 10] =
     ["queue", "concurrency", "max_retries", "backoff", "timeout", "cpu", "memory", "on_trap", "digest", "grants"];
-const GRANTS: [&str; 1] = ["config"];
+const GRANTS: [&str; 2] = ["config", "enqueue"];
 
 impl Manifest {
     /// The manifest beside a `.wasm` file; all defaults where there is none.
@@ -169,6 +172,7 @@ mod tests {
             digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
             [grants]
             config = { region = "eu" }
+            enqueue = ["mail"]
             "#,
         )
         .unwrap();
@@ -178,6 +182,7 @@ mod tests {
         assert_eq!((manifest.timeout, manifest.cpu), (Some(Duration::from_secs(30)), Some(Duration::from_secs(5))));
         assert_eq!((manifest.memory.unwrap().as_u64(), manifest.on_trap), (128 << 20, OnTrap::Discard));
         assert_eq!(manifest.grants.config["region"], "eu");
+        assert_eq!(manifest.grants.enqueue[0].as_str(), "mail");
         assert_eq!(parse("").unwrap(), Manifest::default());
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::follow_ups;
 use super::lease::Seat;
 use super::porter::{Counter, Handed};
 use crate::broker::{Delivery, Effect, End, HISTORY};
@@ -13,10 +14,10 @@ use crate::chain;
 use crate::codec;
 use crate::results::{RETENTION, RETENTION_DEAD, Record};
 use crate::retry::{self, MAX_RETRIES, Policy};
-use crate::sandbox::{Call, Handler, Sandbox, Stop};
+use crate::sandbox::{Call, Handler, Ran, Sandbox, Stop};
 use crate::task::{
-    Backoff, Chain, Ending, FailedRun, Failure, FailureKind, Link, Outcome, Receipt, State, Task, Timestamp, Verdict,
-    WorkerId,
+    Backoff, Chain, Ending, FailedRun, Failure, FailureKind, FollowUp, Link, Outcome, Receipt, State, Task, Timestamp,
+    Verdict, WorkerId,
 };
 
 /// What every attempt of a worker shares.
@@ -34,6 +35,7 @@ struct Finished {
     policy: Policy,
     retention: Duration,
     chain: Option<Chain>,
+    follow_ups: Vec<FollowUp>,
     /// False for what was failed without being run: that is no attempt.
     ran: bool,
 }
@@ -86,13 +88,21 @@ async fn attempt(
         started_at: delivery.reserved_at,
         task,
     };
-    let (outcome, receipt) = crew.sandbox.run(handler, call, stop).await;
-    Finished { outcome, receipt, policy, retention, chain, ran: true }
+    let Ran { outcome, receipt, follow_ups } = crew.sandbox.attempt(handler, call, stop).await;
+    Finished { outcome, receipt, policy, retention, chain, follow_ups, ran: true }
 }
 
 fn not_run(outcome: Outcome) -> Finished {
     let policy = Policy { max_retries: MAX_RETRIES, backoff: Backoff::DEFAULT, keep_dead: RETENTION_DEAD };
-    Finished { outcome, receipt: Receipt::default(), policy, retention: RETENTION, chain: None, ran: false }
+    Finished {
+        outcome,
+        receipt: Receipt::default(),
+        policy,
+        retention: RETENTION,
+        chain: None,
+        follow_ups: Vec::new(),
+        ran: false,
+    }
 }
 
 /// Why this task should not be run at all.
@@ -115,7 +125,7 @@ fn discard(kind: FailureKind, code: &str, message: String) -> Outcome {
 
 /// The end of the run with its effects; none where the run may not end anything.
 fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timestamp) -> Option<End> {
-    let Finished { outcome, receipt, policy, retention, chain, ran } = finished;
+    let Finished { outcome, receipt, policy, retention, chain, follow_ups, ran } = finished;
     let attempt = delivery.failed + u32::from(ran);
     let failed = match &outcome {
         Outcome::Failed(failure, _) => {
@@ -132,7 +142,9 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     let run = delivery.run.clone();
     let link = chain.as_ref().map(|chain| chain.link.clone());
     let next = chain.and_then(|chain| result.clone().and_then(|result| chain::next(chain, result)));
-    let mut effects: Vec<Effect> = next.map(Effect::Push).into_iter().collect();
+    let follow_ups = follow_ups.into_iter().filter(|_| state == State::Done);
+    let follow_ups = follow_ups.map(|follow_up| follow_ups::message(follow_up, &crew.sandbox));
+    let mut effects: Vec<Effect> = next.into_iter().chain(follow_ups).map(Effect::Push).collect();
     if !keep.is_zero() {
         let receipt = Receipt { worker: crew.worker.to_string(), ..receipt };
         let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link };

@@ -166,6 +166,7 @@ fn call(handler: &Handler) -> Call {
         headers: Headers::new(),
         upstream: Vec::new(),
         options: TaskOptions::default(),
+        chain: None,
     };
     Call { task, run: 1, attempt: 1, max_retries: 25, enqueued_at: now, due_at: now, started_at: now }
 }

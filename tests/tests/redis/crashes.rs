@@ -56,6 +56,7 @@ fn short_work(text: &str) -> Message {
         headers: Default::default(),
         upstream: Vec::new(),
         options: TaskOptions::default(),
+        chain: None,
     });
     Message { handler, queue, remember: Some(DAY), envelope, ..task(text) }
 }

@@ -29,6 +29,7 @@ fn ordinary() -> Message {
         headers: Default::default(),
         upstream: Vec::new(),
         options: TaskOptions::default(),
+        chain: None,
     });
     Message { id, queue, handler, remember: None, envelope, ..task("ordinary") }
 }

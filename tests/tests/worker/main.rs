@@ -12,7 +12,7 @@ use tasq_host::client::{Client, Known, NewTask, Shown, Waited};
 use tasq_host::codec;
 use tasq_host::results::Record;
 use tasq_host::sandbox::{self, Sandbox};
-use tasq_host::task::{Backoff, Ending, FailureKind, Name, Priority, State, TaskId, TaskOptions};
+use tasq_host::task::{Backoff, Ending, FailureKind, Headers, Name, Priority, State, TaskId, TaskOptions};
 use tasq_host::worker::{self, Options, Queues, Summary};
 use tasq_tests::fixture::nats;
 use tasq_tests::guests::guest;
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 mod chains;
+mod follow_ups;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);

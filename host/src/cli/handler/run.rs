@@ -80,7 +80,7 @@ fn call(args: Args, handler: &Handler) -> Result<Call, Error> {
     let task = Task {
         id: TaskId::generate(),
         handler: handler.name.clone(),
-        queue: queue.unwrap_or_else(|| "default".parse().expect("\"default\" keeps the rule for names")),
+        queue: queue.unwrap_or_else(tasq_host::task::Name::default_queue),
         priority: Priority::default(),
         payload: input::payload(args.payload.as_deref())?,
         content_type: args.content_type,

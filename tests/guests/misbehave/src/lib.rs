@@ -32,7 +32,7 @@
 //! | `progress` | `times` (1) | reports progress from 1 on, returns `reported` |
 //! | `random` | `bytes` (16) | returns random bytes in hex |
 //! | `reach` | | tries environment, arguments, stdin, files, sockets and names; returns what each gave as JSON |
-//! | `enqueue` | `handler`, `times` (1) | asks for follow-up tasks; returns the last answer as JSON |
+//! | `enqueue` | `handler`, `times` (1), `then` | asks for follow-up tasks; returns the last answer as JSON, or with `then` fails with that message |
 //! | `store` | `key` | tries each verb of the store; returns the answers as JSON |
 //!
 //! A component only: a native build of this crate is empty.
@@ -140,6 +140,7 @@ enum Behaviour {
         handler: String,
         #[serde(default = "one")]
         times: usize,
+        then: Option<String>,
     },
     Store {
         key: String,
@@ -182,7 +183,10 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
         Behaviour::Progress { times } => asks::progress(times),
         Behaviour::Random { bytes } => asks::random(bytes),
         Behaviour::Reach => json(&reach::everything()),
-        Behaviour::Enqueue { handler, times } => json(&asks::enqueue(&handler, times)),
+        Behaviour::Enqueue { handler, times, then } => {
+            let answer = asks::enqueue(&handler, times);
+            then.map_or_else(|| json(&answer), |message| Err(Failure::discard(message)))
+        }
         Behaviour::Store { key } => json(&asks::store(&key)),
     }
 }

@@ -1,0 +1,214 @@
+//! Tasks that a guest enqueues. They are kept until its run has ended, and go out with its end if it succeeded.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::imports::{State, bindings};
+use crate::task::{Backoff, DEPTH, FollowUp, Headers, Name, PAYLOAD, Priority, TaskId, TaskOptions, check_header};
+use bindings::tasq::handler::producer::{Host, NewTask};
+use bindings::tasq::handler::types::{ErrorKind, HostError};
+
+/// At most so many in one run.
+const MOST: usize = 100;
+/// Payloads of one run together: they are in memory until it ends.
+const BYTES: usize = 8 << 20;
+/// A task enqueues one, which enqueues one, …: at most so many in a row.
+const DEEPEST: u32 = 32;
+/// No delay is longer: a hundred years.
+const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
+
+/// What one run has enqueued so far.
+#[derive(Default)]
+pub(super) struct Enqueued {
+    tasks: Vec<FollowUp>,
+    bytes: usize,
+}
+
+impl Enqueued {
+    pub(super) fn take(&mut self) -> Vec<FollowUp> {
+        std::mem::take(&mut self.tasks)
+    }
+
+    fn add(&mut self, parent: &TaskId, depth: u32, new: NewTask) -> Result<String, HostError> {
+        if self.tasks.len() >= MOST {
+            return refused(ErrorKind::TooMany, format!("one run enqueues at most {MOST} tasks"));
+        }
+        if depth > DEEPEST {
+            return refused(ErrorKind::TooMany, format!("{DEEPEST} tasks in a row were enqueued by one another"));
+        }
+        let bytes = self.bytes + new.payload.len();
+        if new.payload.len() > PAYLOAD || bytes > BYTES {
+            let found = new.payload.len();
+            return refused(
+                ErrorKind::TooLarge,
+                format!("payload of {found} bytes: expected at most {PAYLOAD}, and {BYTES} in one run"),
+            );
+        }
+        if !new.unique_key.is_empty() {
+            return refused(ErrorKind::Unavailable, "unique-key: this version has no unique tasks".into());
+        }
+        let id = format!("{parent}/f{}", self.tasks.len() + 1);
+        let task = follow_up(&id, depth, new).map_err(|message| HostError { kind: ErrorKind::Invalid, message })?;
+        self.bytes = bytes;
+        self.tasks.push(task);
+        Ok(id)
+    }
+}
+
+fn refused<T>(kind: ErrorKind, message: String) -> Result<T, HostError> {
+    Err(HostError { kind, message })
+}
+
+fn follow_up(id: &str, depth: u32, new: NewTask) -> Result<FollowUp, String> {
+    let NewTask { handler, payload, content_type, queue, delay_ms, headers, options, .. } = new;
+    let delay = Duration::from_millis(delay_ms);
+    if delay > LONGEST {
+        return Err(format!("a delay of {delay_ms} ms: expected at most 36500 days"));
+    }
+    let mut all = Headers::new();
+    for header in headers {
+        check_header(&header.name).map_err(|bad| bad.to_string())?;
+        if all.insert(header.name.clone(), header.value).is_some() {
+            return Err(format!("header \"{}\" stands twice", header.name));
+        }
+    }
+    all.insert(DEPTH.into(), depth.to_string());
+    let (mut priority, mut wishes) = (Priority::default(), TaskOptions::default());
+    for option in options {
+        wish(&option.name, &option.value, &mut priority, &mut wishes)?;
+    }
+    Ok(FollowUp {
+        id: id.parse().map_err(|bad: crate::task::InvalidName| bad.to_string())?,
+        handler: handler.parse().map_err(|bad: crate::task::InvalidName| bad.to_string())?,
+        queue: Some(queue)
+            .filter(|queue| !queue.is_empty())
+            .map(|queue| queue.parse::<Name>())
+            .transpose()
+            .map_err(|bad| bad.to_string())?,
+        priority,
+        delay,
+        payload: Bytes::from(payload),
+        content_type,
+        headers: all,
+        options: wishes,
+    })
+}
+
+/// Options are named as in the batch format.
+fn wish(name: &str, value: &str, priority: &mut Priority, options: &mut TaskOptions) -> Result<(), String> {
+    let bad = |expected: &str| format!("option {name} \"{}\": expected {expected}", value.escape_debug());
+    let span = || humantime::parse_duration(value).ok().filter(|&span| span <= LONGEST);
+    let time = || span().map(Some).ok_or_else(|| bad("a time such as 30s"));
+    match name {
+        "priority" => {
+            *priority = match value {
+                "high" => Priority::High,
+                "normal" => Priority::Normal,
+                "low" => Priority::Low,
+                _ => return Err(bad("high, normal or low")),
+            }
+        }
+        "max_retries" => options.max_retries = Some(value.parse().map_err(|_| bad("a number"))?),
+        "backoff" => options.backoff = Some(value.parse::<Backoff>().map_err(|bad| bad.to_string())?),
+        "timeout" => options.timeout = time()?,
+        "cpu" => options.cpu = time()?,
+        "expires" => options.expires = time()?,
+        "retention" => options.retention = time()?,
+        _ => {
+            let name = name.escape_debug();
+            return Err(format!(
+                "option \"{name}\": expected priority, max_retries, backoff, timeout, cpu, expires or retention"
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Host for State {
+    fn enqueue(&mut self, new: NewTask) -> Result<String, HostError> {
+        self.host_calls += 1;
+        let granted = &self.handler.manifest.grants.enqueue;
+        if !granted.iter().any(|name| name.as_str() == new.handler) {
+            let handler: String = new.handler.chars().take(64).flat_map(char::escape_debug).collect();
+            let message = format!(
+                "enqueueing \"{handler}\" is not granted; `[grants] enqueue = [\"{handler}\"]` in the handler's manifest would"
+            );
+            return refused(ErrorKind::Denied, message);
+        }
+        self.enqueued.add(&self.task.id, self.task.depth + 1, new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bindings::tasq::handler::types::HeaderResult as Header;
+
+    fn new() -> NewTask {
+        NewTask {
+            handler: "mail".into(),
+            payload: b"x".to_vec(),
+            content_type: String::new(),
+            queue: String::new(),
+            delay_ms: 1_500,
+            unique_key: String::new(),
+            headers: vec![],
+            options: vec![],
+        }
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<Header> {
+        pairs.iter().map(|&(name, value)| Header { name: name.into(), value: value.into() }).collect()
+    }
+
+    fn refusal(new: NewTask) -> (ErrorKind, String) {
+        let error = Enqueued::default().add(&"a".parse().unwrap(), 1, new).unwrap_err();
+        (error.kind, error.message)
+    }
+
+    #[test]
+    fn a_wish_becomes_the_task_that_was_meant() {
+        let mut enqueued = Enqueued::default();
+        let options = pairs(&[("priority", "low"), ("max_retries", "3"), ("timeout", "2m"), ("retention", "0s")]);
+        let id = enqueued.add(&"a".parse().unwrap(), 7, NewTask { options, headers: pairs(&[("k", "v")]), ..new() });
+        assert_eq!(id.unwrap(), "a/f1");
+        assert_eq!(enqueued.add(&"a".parse().unwrap(), 7, NewTask { queue: "q".into(), ..new() }).unwrap(), "a/f2");
+        let tasks = enqueued.take();
+        assert_eq!((tasks[0].delay, tasks[0].priority), (Duration::from_millis(1_500), Priority::Low));
+        assert_eq!((tasks[0].options.max_retries, tasks[0].options.timeout), (Some(3), Some(Duration::from_secs(120))));
+        assert_eq!((tasks[0].headers["k"].as_str(), tasks[0].headers[DEPTH].as_str()), ("v", "7"));
+        assert_eq!((&tasks[0].queue, tasks[1].queue.as_ref().unwrap().as_str()), (&None, "q"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (new, kind, text) in [
+            (NewTask { handler: "No".into(), ..new() }, ErrorKind::Invalid, "name \"No\""),
+            (NewTask { queue: "No".into(), ..new() }, ErrorKind::Invalid, "name \"No\""),
+            (NewTask { delay_ms: u64::MAX, ..new() }, ErrorKind::Invalid, "36500 days"),
+            (NewTask { headers: pairs(&[("tasq-depth", "0")]), ..new() }, ErrorKind::Invalid, "reserved"),
+            (NewTask { headers: pairs(&[("a", ""), ("a", "")]), ..new() }, ErrorKind::Invalid, "stands twice"),
+            (NewTask { options: pairs(&[("colour", "red")]), ..new() }, ErrorKind::Invalid, "option \"colour\""),
+            (NewTask { options: pairs(&[("timeout", "soon")]), ..new() }, ErrorKind::Invalid, "a time such as 30s"),
+            (NewTask { payload: vec![0; PAYLOAD + 1], ..new() }, ErrorKind::TooLarge, "4194305 bytes"),
+            (NewTask { unique_key: "k".into(), ..new() }, ErrorKind::Unavailable, "unique"),
+        ] {
+            let (found, message) = refusal(new);
+            assert!(found == kind && message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn bombs_are_bounded() {
+        let (parent, mut enqueued) = ("a".parse().unwrap(), Enqueued::default());
+        assert!((0..MOST).all(|_| enqueued.add(&parent, 1, new()).is_ok()));
+        assert_eq!(enqueued.add(&parent, 1, new()).unwrap_err().kind, ErrorKind::TooMany);
+        assert_eq!(Enqueued::default().add(&parent, DEEPEST + 1, new()).unwrap_err().kind, ErrorKind::TooMany);
+        let (mut enqueued, large) = (Enqueued::default(), NewTask { payload: vec![0; PAYLOAD], ..new() });
+        assert!(enqueued.add(&parent, 1, large.clone()).is_ok() && enqueued.add(&parent, 1, large).is_ok());
+        assert_eq!(enqueued.add(&parent, 1, new()).unwrap_err().kind, ErrorKind::TooLarge);
+        let long = "a".repeat(127).parse().unwrap();
+        assert_eq!(Enqueued::default().add(&long, 1, new()).unwrap_err().kind, ErrorKind::Invalid);
+    }
+}

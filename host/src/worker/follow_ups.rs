@@ -1,0 +1,20 @@
+//! What handlers enqueue: their follow-ups as messages, to be pushed with the end of the run.
+
+use crate::broker::{Due, Message};
+use crate::chain::remember;
+use crate::codec;
+use crate::sandbox::Sandbox;
+use crate::task::{FollowUp, Name, Task};
+
+/// A follow-up without a queue of its own goes where this worker's handler of that name says, else to `default`.
+pub(super) fn message(follow_up: FollowUp, sandbox: &Sandbox) -> Message {
+    let FollowUp { id, handler, queue, priority, delay, payload, content_type, headers, options } = follow_up;
+    let own = || sandbox.handlers().get(&handler).and_then(|handler| handler.manifest.queue.clone());
+    let queue = queue.or_else(own).unwrap_or_else(Name::default_queue);
+    let (due, remember) = (Due::After(delay), Some(remember(&options)));
+    let (upstream, chain) = (Vec::new(), None);
+    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
+    let envelope = codec::encode(&task);
+    let Task { id, handler, queue, priority, .. } = task;
+    Message { id, queue, handler, priority, due, remember, format: codec::FORMAT, envelope }
+}
