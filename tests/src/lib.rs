@@ -7,3 +7,5 @@ pub mod laws;
 pub mod model;
 pub mod nouns;
 pub mod processes;
+pub mod runs;
+pub mod texts;

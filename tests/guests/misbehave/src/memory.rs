@@ -77,14 +77,17 @@ pub(crate) fn allocate(mib: Option<usize>) -> Result<Vec<u8>, Failure> {
     text("allocated")
 }
 
+/// In pieces, so that the heap of the beginning is filled before it grows.
 pub(crate) fn fill(seed: u64, mib: usize) -> Result<Vec<u8>, Failure> {
-    let words = vec![pattern(seed); mib * 1024 * 1024 / 8];
-    std::mem::forget(black_box(words));
+    for _ in 0..mib * (1024 * 1024 / PAGE) {
+        std::mem::forget(black_box(vec![pattern(seed); PAGE / 8]));
+    }
     text("filled")
 }
 
-/// Counts the runs of the pattern in all of this instance's memory.
-pub(crate) fn look(seed: u64) -> usize {
+/// Counts the runs of the pattern in all of this instance's memory, and in what comes to it now.
+pub(crate) fn look(seed: u64, mib: usize) -> usize {
+    memory_grow::<0>(mib * PAGES_PER_MIB);
     let wanted = pattern(seed);
     let (mut found, mut run) = (0, 0);
     for address in (8..memory_size::<0>() * PAGE).step_by(8) {
