@@ -36,6 +36,10 @@ chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count 
 	$(HOST) --bin chaos
 	$${CARGO_TARGET_DIR:-target}/debug/chaos --seconds $(or $(SECONDS),60)
 
+.PHONY: corpus
+corpus: tools ## Try the hostile corpus and write docs/CORPUS.md: each case with its end and its time
+	TASQ_CORPUS=write cargo test -p tasq-tests --test corpus
+
 .PHONY: check
 check: check-format check-host check-guests check-docs ## What has to be clean before a commit: format, lints, docs
 

@@ -1,26 +1,18 @@
 ;; passes the boolean 2 between two components of its own, where it arrives as true
-(component {types}
-  (component $inner
+(component {types} {core} {lift}
+  (component $takes
     (core module $n (func (export "f") (param i32) (result i32) (local.get 0)))
     (core instance $n (instantiate $n))
     (func (export "f") (param "it" bool) (result u32) (canon lift (core func $n "f"))))
-  (instance $inner (instantiate $inner))
-  (core func $f (canon lower (func $inner "f")))
-  (core instance $there (export "f" (func $f)))
-  (core module $m
-    (import "there" "f" (func $f (param i32) (result i32)))
-    (memory (export "memory") 2)
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
-    (func (export "handle") (param i32) (result i32)
-      (if (i32.ne (call $f (i32.const 2)) (i32.const 1)) (then unreachable))
-      (i32.const 1024))
-    (func (export "post") (param i32)))
-  (core instance $i (instantiate $m (with "there" (instance $there))))
-  (alias core export $i "memory" (core memory $memory))
-  (alias core export $i "realloc" (core func $realloc))
-  (alias core export $i "handle" (core func $core))
-  (alias core export $i "post" (core func $post))
-  (func $handle (param "payload" (list u8)) (param "task" $task) (result (result (list u8) (error $failure)))
-    (canon lift (core func $core) (memory (core memory $memory)) (realloc (core func $realloc)) (post-return (core func $post))))
-  (instance $handler (export "handle" (func $handle)))
+  (component $gives
+    (import "f" (func $f (param "it" bool) (result u32)))
+    (core func $f (canon lower (func $f)))
+    (core instance $there (export "f" (func $f)))
+    (core module $n
+      (import "there" "f" (func $f (param i32) (result i32)))
+      (func $s (if (i32.ne (call $f (i32.const 2)) (i32.const 1)) (then unreachable)))
+      (start $s))
+    (core instance (instantiate $n (with "there" (instance $there)))))
+  (instance $takes (instantiate $takes))
+  (instance (instantiate $gives (with "f" (func $takes "f"))))
   {export})

@@ -64,7 +64,7 @@ corpus! {
     "Time":
     sleep_of_an_hour = misbehave(r#"{"do":"sleep"}"#, "sleeps for an hour", WAITED).under(WAITS),
     poll_ten_thousand = text(TRAP),
-    poll_nine_hundred = text(WAITED).under(WAITS),
+    poll_four_hundred = text(WAITED).under(WAITS),
     sleep_zero_in_a_loop = text(COMPUTES),
     just_under_the_time_limit = misbehave(r#"{"do":"sleep","ms":300}"#, "sleeps for 0.3 of the second that it may", DONE),
     long_wait_with_little_cpu = misbehave(r#"{"do":"sleep","ms":400}"#, "waits eight times as long as it may compute", DONE).under("timeout = \"10s\"\ncpu = \"50ms\""),

@@ -9,7 +9,7 @@ use tasq_host::broker::Order;
 use tasq_host::client::{Client, NewTask};
 use tasq_host::sandbox::{Options, Sandbox};
 use tasq_host::task::{Outcome, State, TaskOptions};
-use tasq_host::worker::{self, Queues, Summary};
+use tasq_host::worker::{self, Queues};
 use tasq_tests::guests::guest;
 use tasq_tests::runs::{resident, run, told};
 use tasq_tests::texts;
