@@ -40,6 +40,15 @@ chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count 
 corpus: tools ## Try the hostile corpus and write docs/CORPUS.md: each case with its end and its time
 	TASQ_CORPUS=write cargo test -p tasq-tests --test corpus
 
+.PHONY: leaks
+leaks: tools ## Look 100,000 times for what one task left in the memory of the next, with each setup of the pool
+	TASQ_PROBES=100000 cargo test -p tasq-tests --test leaks
+
+.PHONY: soak
+soak: tools ## TASKS (1000000) tasks through a worker, one in ten hostile, on BROKER (memory:): nothing lost, memory flat
+	cargo build -p tasq-tests --bin soak
+	$${CARGO_TARGET_DIR:-target}/debug/soak --tasks $(or $(TASKS),1000000) --broker $(or $(BROKER),memory:)
+
 .PHONY: check
 check: check-format check-host check-guests check-docs ## What has to be clean before a commit: format, lints, docs
 

@@ -8,4 +8,5 @@ pub mod model;
 pub mod nouns;
 pub mod processes;
 pub mod runs;
+pub mod soak;
 pub mod texts;

@@ -82,7 +82,7 @@ pub(crate) fn every_slot_at_its_limit(bench: &Bench) -> String {
         };
         let mut ids = Vec::new();
         for number in 0..SLOTS {
-            ids.push(enqueue("large", r#"{"do":"allocate","mib":24}"#).await);
+            ids.push(enqueue("large", r#"{"do":"allocate","mib":24,"hold_ms":50}"#).await);
             ids.push(enqueue("small", &format!("small {number}")).await);
         }
         let never = std::future::pending;
