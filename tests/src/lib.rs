@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod fixture;
+pub mod fuzz;
 pub mod guests;
 pub mod laws;
 pub mod model;
