@@ -36,6 +36,23 @@ chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count 
 	$(HOST) --bin chaos
 	$${CARGO_TARGET_DIR:-target}/debug/chaos --seconds $(or $(SECONDS),60)
 
+.PHONY: corpus
+corpus: tools ## Try the hostile corpus and write docs/CORPUS.md: each case with its end and its time
+	TASQ_CORPUS=write cargo test -p tasq-tests --test corpus
+
+.PHONY: leaks
+leaks: tools ## Look 100,000 times for what one task left in the memory of the next, with each setup of the pool
+	TASQ_PROBES=100000 cargo test -p tasq-tests --test leaks
+
+.PHONY: fuzz
+fuzz: tools ## Try inputs that nobody thought of, each target for SECONDS (60); what fails is kept in tests/regressions/fuzz
+	TASQ_FUZZ_SECONDS=$(or $(SECONDS),60) cargo test -p tasq-tests --test fuzz -- --nocapture --test-threads 1
+
+.PHONY: soak
+soak: tools ## TASKS (1000000) tasks through a worker, one in ten hostile, on BROKER (memory:): nothing lost, memory flat
+	cargo build -p tasq-tests --bin soak
+	$${CARGO_TARGET_DIR:-target}/debug/soak --tasks $(or $(TASKS),1000000) --broker $(or $(BROKER),memory:)
+
 .PHONY: check
 check: check-format check-host check-guests check-docs ## What has to be clean before a commit: format, lints, docs
 

@@ -253,6 +253,14 @@ impl Sandbox {
         Ok(self.shared.bare(handler, call).await?)
     }
 
+    /// What runs hold of the pool at this moment: instances, memories, tables and stacks together. 0 when nothing runs.
+    pub fn occupied(&self) -> u64 {
+        self.shared.engine.pooling_allocator_metrics().map_or(0, |pool| {
+            let places = pool.memories() + pool.tables() + pool.stacks();
+            pool.component_instances() + pool.core_instances() + places as u64
+        })
+    }
+
     /// What a user should know about how the pool is set up: one line each.
     pub fn notes(&self) -> &[String] {
         &self.notes

@@ -2,8 +2,12 @@
 
 pub mod chaos;
 pub mod fixture;
+pub mod fuzz;
 pub mod guests;
 pub mod laws;
 pub mod model;
 pub mod nouns;
 pub mod processes;
+pub mod runs;
+pub mod soak;
+pub mod texts;

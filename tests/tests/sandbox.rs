@@ -326,28 +326,6 @@ async fn run_setting(sandbox: &Arc<Sandbox>, handler: &Arc<Handler>, name: Strin
 }
 
 #[test]
-fn every_run_is_fresh_with_and_without_pagemap_scan() {
-    for scan in [true, false] {
-        block(async {
-            let sandbox = Arc::new(with_budget(None, scan));
-            let handler = misbehave(&sandbox, "");
-            for seed in 1..200 {
-                assert_eq!(
-                    done(run(&sandbox, &handler, json!({"do": "fill", "seed": 7, "mib": 2})).await.0),
-                    json!("filled")
-                );
-                assert_eq!(
-                    done(run(&sandbox, &handler, json!({"do": "look", "seed": 7})).await.0),
-                    json!(0),
-                    "run {seed}"
-                );
-                assert_eq!(done(run(&sandbox, &handler, json!({"do": "count"})).await.0), json!(1));
-            }
-        });
-    }
-}
-
-#[test]
 fn a_stopped_run_ends_and_says_whose_wish_it_was() {
     block(async {
         let sandbox = Arc::new(sandbox());

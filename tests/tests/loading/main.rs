@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tasq_host::clock::{Clock, System};
-use tasq_host::sandbox::{Call, Handler, Loaded, Options, Refusal, Sandbox, Stop};
-use tasq_host::task::{Headers, Name, Outcome, Priority, Receipt, Task, TaskOptions};
+use tasq_host::sandbox::{Handler, Loaded, Options, Refusal, Sandbox, Stop};
+use tasq_host::task::{Name, Outcome, Receipt};
+use tasq_tests::runs::call;
+use tasq_tests::texts::{EXPORT, LIFT, MEMORY, REALLOC, TYPES, assembled};
 
 mod cache;
 mod calls;
@@ -79,19 +80,7 @@ struct Core<'a> {
 impl Default for Core<'_> {
     /// Takes its arguments and returns nothing, successfully: the memory behind 1024 is zero.
     fn default() -> Self {
-        Core {
-            memory: r#"(memory (export "memory") 2)"#,
-            realloc: r#"
-                (global $top (mut i32) (i32.const 4096))
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-                  (local $at i32)
-                  (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
-                  (global.set $top (i32.add (local.get $at) (local.get 3)))
-                  (local.get $at))"#,
-            handle: "(i32.const 1024)",
-            post: "",
-            other: "",
-        }
+        Core { memory: MEMORY, realloc: REALLOC, handle: "(i32.const 1024)", post: "", other: "" }
     }
 }
 
@@ -106,69 +95,17 @@ impl Core<'_> {
     }
 }
 
-/// The contract's types, imported as every toolchain does it.
-const TYPES: &str = r#"
-    (import "tasq:handler/types@0.1.0" (instance $types
-      (type $h (record (field "name" string) (field "value" string)))
-      (export "header" (type $header (eq $h)))
-      (type $t (record (field "id" string) (field "handler" string) (field "queue" string) (field "attempt" u32)
-        (field "run" u32) (field "max-retries" u32) (field "content-type" string) (field "enqueued-at-ms" u64)
-        (field "due-at-ms" u64) (field "deadline-ms" u64) (field "headers" (list $header))
-        (field "upstream" (list (list u8)))))
-      (export "task" (type (eq $t)))
-      (type $k (enum "retry" "discard" "snooze"))
-      (export "failure-kind" (type $kind (eq $k)))
-      (type $f (record (field "kind" $kind) (field "message" string) (field "code" string) (field "retry-after-ms" u64)))
-      (export "failure" (type (eq $f)))))
-    (alias export $types "task" (type $task))
-    (alias export $types "failure" (type $failure))"#;
-
-/// What lifts the core module's `handle` into the contract's.
-const LIFT: &str = r#"
-    (core instance $i (instantiate $m))
-    (alias core export $i "memory" (core memory $memory))
-    (alias core export $i "realloc" (core func $realloc))
-    (alias core export $i "handle" (core func $core))
-    (alias core export $i "post" (core func $post))
-    (func $handle (param "payload" (list u8)) (param "task" $task) (result (result (list u8) (error $failure)))
-      (canon lift (core func $core) (memory (core memory $memory)) (realloc (core func $realloc)) (post-return (core func $post))))
-    (instance $handler (export "handle" (func $handle)))"#;
-
-const EXPORT: &str = r#"(export "tasq:handler/handler@0.1.0" (instance $handler))"#;
-
 /// A component of the contract around a core module.
 fn handler(core: &Core<'_>) -> Vec<u8> {
     assembled(&[TYPES, &core.module(), LIFT, EXPORT])
 }
 
-fn assembled(parts: &[&str]) -> Vec<u8> {
-    let text = format!("(component {})", parts.join("\n"));
-    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
-}
-
 /// One run of a file's handler, as a worker would do it.
 fn run_once(sandbox: &Arc<Sandbox>, handler: Arc<Handler>) -> (Outcome, Receipt) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (here, call) = (sandbox.clone(), call(&handler));
+    let (here, call) = (sandbox.clone(), call(&handler, "payload"));
     let running = sandbox.guests().spawn(async move { here.run(&handler, call, Stop::new()).await });
     runtime.block_on(async { tokio::time::timeout(PATIENCE, running).await }).expect("it ends").expect("no panic")
-}
-
-fn call(handler: &Handler) -> Call {
-    let now = System.now();
-    let task = Task {
-        id: "t1".parse().unwrap(),
-        handler: handler.name.clone(),
-        queue: "default".parse().unwrap(),
-        priority: Priority::Normal,
-        payload: "payload".into(),
-        content_type: String::new(),
-        headers: Headers::new(),
-        upstream: Vec::new(),
-        options: TaskOptions::default(),
-        chain: None,
-    };
-    Call { task, run: 1, attempt: 1, max_retries: 25, enqueued_at: now, due_at: now, started_at: now }
 }
 
 /// `component` with a custom section at its end: another file that does the same.

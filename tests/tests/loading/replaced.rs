@@ -27,7 +27,7 @@ fn a_thousand_replacements_under_load_fail_no_run() {
                 while loaded.load(Ordering::SeqCst) < VERSIONS {
                     let before = loaded.load(Ordering::SeqCst);
                     let handler = sandbox.handlers()[&"served".parse::<Name>().unwrap()].clone();
-                    let call = call(&handler);
+                    let call = call(&handler, "payload");
                     let (outcome, _) = sandbox.run(&handler, call, Stop::new()).await;
                     let Outcome::Done(result) = outcome else { panic!("{outcome:?} at version {before}") };
                     let ran: usize = std::str::from_utf8(&result).unwrap().parse().unwrap();

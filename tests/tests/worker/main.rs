@@ -230,6 +230,18 @@ fn a_discard_is_dead_at_once_and_a_snooze_costs_no_attempt() {
 }
 
 #[test]
+fn a_delay_without_end_is_a_delay_like_another() {
+    law(|place| async move {
+        place.serve("m", "");
+        let behaviour = json!({"do": "fail", "after_ms": u64::MAX});
+        let id = place.enqueue("m", behaviour, fast(5)).await;
+        let summary = place.until_empty(options()).await;
+        assert_eq!((summary.retried, summary.scheduled), (1, 1));
+        assert_eq!(place.state(&id).await, State::Scheduled);
+    });
+}
+
+#[test]
 fn a_task_without_handler_is_parked_and_runs_once_one_appears() {
     law(|place| async move {
         place.serve("m", "");

@@ -11,9 +11,10 @@
 //! | `nap` | `ms`, `again_ms` (as `ms`) | logs `begun`, sleeps for `ms` in its first run and `again_ms` in the others, logs `ended`, returns `slept` |
 //! | `until-stopped` | `ms` (an hour) | waits until the host asks it to stop, returns `cancelled` or `shutting-down`; `never` after `ms` |
 //! | `grow` | `then` (`return`) | grows its memory by 1 MiB until refused; then `return`: the size in MiB, `touch`: writes behind the end, `abort`: aborts |
-//! | `allocate` | `mib` (until refused) | fills a growing heap as a leak would; where refused, Rust's allocation error aborts; else returns `allocated` |
-//! | `fill` | `seed`, `mib` (1) | leaves a pattern made from the seed in its memory, returns `filled` |
-//! | `look` | `seed` | searches all of its memory for that pattern, returns how often it was there |
+//! | `allocate` | `mib` (until refused), `hold_ms` (0) | fills a growing heap as a leak would; where refused, Rust's allocation error aborts; else sleeps with it for that long and returns `allocated` |
+//! | `backtrack` | `length` (64) | matches that many `a` against `(a+)+b` by trying everything, which takes twice as long for each |
+//! | `fill` | `seed`, `mib` (1), `look` (false) | leaves that much of a pattern made from the seed in its memory, what it began with and what it grew by; returns `filled`, or looks for it itself |
+//! | `look` | `seed`, `mib` (1) | searches what it began with, and that much that it grows by, for that pattern; returns how often it was there |
 //! | `count` | | adds 1 to a static, returns it: 1 in every fresh sandbox |
 //! | `panic` | `message` | panics |
 //! | `unreachable` | | executes an unreachable instruction |
@@ -58,6 +59,10 @@ enum Behaviour {
     Spin {
         ms: u64,
     },
+    Backtrack {
+        #[serde(default = "sixty_four")]
+        length: usize,
+    },
     Recurse,
     RecurseWide,
     Sleep {
@@ -78,14 +83,20 @@ enum Behaviour {
     },
     Allocate {
         mib: Option<usize>,
+        #[serde(default)]
+        hold_ms: u64,
     },
     Fill {
         seed: u64,
         #[serde(default = "one")]
         mib: usize,
+        #[serde(default)]
+        look: bool,
     },
     Look {
         seed: u64,
+        #[serde(default = "one")]
+        mib: usize,
     },
     Count,
     Panic {
@@ -154,6 +165,7 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
         Behaviour::Loop => time::spin_for_ever(),
         Behaviour::LoopCalls => time::call_for_ever(),
         Behaviour::Spin { ms } => time::spin(Duration::from_millis(ms)),
+        Behaviour::Backtrack { length } => text(time::backtrack(length)),
         Behaviour::Recurse => text(memory::recurse(0)),
         Behaviour::RecurseWide => text(memory::recurse_wide(0)),
         Behaviour::Sleep { ms } => time::sleep(Duration::from_millis(ms)),
@@ -161,9 +173,12 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
         Behaviour::Nap { ms, .. } => time::nap(Duration::from_millis(ms)),
         Behaviour::UntilStopped { ms } => time::until_stopped(Duration::from_millis(ms)),
         Behaviour::Grow { then } => memory::grow(then),
-        Behaviour::Allocate { mib } => memory::allocate(mib),
-        Behaviour::Fill { seed, mib } => memory::fill(seed, mib),
-        Behaviour::Look { seed } => text(memory::look(seed)),
+        Behaviour::Allocate { mib, hold_ms } => memory::allocate(mib, Duration::from_millis(hold_ms)),
+        Behaviour::Fill { seed, mib, look } => {
+            memory::fill(seed, mib);
+            if look { text(memory::look(seed, 0)) } else { text("filled") }
+        }
+        Behaviour::Look { seed, mib } => text(memory::look(seed, mib)),
         Behaviour::Count => text(memory::count()),
         Behaviour::Panic { message } => panic!("{message}"),
         Behaviour::Unreachable => core::arch::wasm32::unreachable(),
@@ -209,4 +224,8 @@ fn one() -> usize {
 
 fn sixteen() -> usize {
     16
+}
+
+fn sixty_four() -> usize {
+    64
 }

@@ -3,6 +3,7 @@
 use core::arch::wasm32::{memory_grow, memory_size};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tasq_sdk::Failure;
@@ -68,23 +69,26 @@ pub(crate) fn out_of_bounds() -> u8 {
     unsafe { std::ptr::read_volatile(end as *const u8) }
 }
 
-pub(crate) fn allocate(mib: Option<usize>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn allocate(mib: Option<usize>, hold: Duration) -> Result<Vec<u8>, Failure> {
     let mut kept = Vec::new();
     while mib.is_none_or(|mib| kept.len() < mib) {
         kept.push(black_box(vec![0xA5_u8; 1024 * 1024]));
     }
+    std::thread::sleep(hold);
     black_box(&kept);
     text("allocated")
 }
 
-pub(crate) fn fill(seed: u64, mib: usize) -> Result<Vec<u8>, Failure> {
-    let words = vec![pattern(seed); mib * 1024 * 1024 / 8];
-    std::mem::forget(black_box(words));
-    text("filled")
+/// In pieces, so that the heap of the beginning is filled before it grows.
+pub(crate) fn fill(seed: u64, mib: usize) {
+    for _ in 0..mib * (1024 * 1024 / PAGE) {
+        std::mem::forget(black_box(vec![pattern(seed); PAGE / 8]));
+    }
 }
 
-/// Counts the runs of the pattern in all of this instance's memory.
-pub(crate) fn look(seed: u64) -> usize {
+/// Counts the runs of the pattern in all of this instance's memory, and in what comes to it now.
+pub(crate) fn look(seed: u64, mib: usize) -> usize {
+    memory_grow::<0>(mib * PAGES_PER_MIB);
     let wanted = pattern(seed);
     let (mut found, mut run) = (0, 0);
     for address in (8..memory_size::<0>() * PAGE).step_by(8) {

@@ -34,6 +34,12 @@ pub(crate) fn spin(time: Duration) -> Result<Vec<u8>, Failure> {
     text("spun")
 }
 
+/// Whether so many `a` match `(a+)+b`, as a matcher finds out that goes back and tries again. They don't: there is no `b`.
+pub(crate) fn backtrack(length: usize) -> bool {
+    // Each group takes at least one; what is left goes to further groups, or has to be the `b`.
+    length > 0 && (1..=length).rev().any(|group| backtrack(black_box(length - group)))
+}
+
 pub(crate) fn sleep(time: Duration) -> Result<Vec<u8>, Failure> {
     std::thread::sleep(time);
     text("slept")

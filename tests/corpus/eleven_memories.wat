@@ -1,0 +1,7 @@
+;; has eleven memories, one more than there are places for
+(component (core module $n (memory 1))
+  (core instance (instantiate $n)) (core instance (instantiate $n)) (core instance (instantiate $n))
+  (core instance (instantiate $n)) (core instance (instantiate $n)) (core instance (instantiate $n))
+  (core instance (instantiate $n)) (core instance (instantiate $n)) (core instance (instantiate $n))
+  (core instance (instantiate $n))
+  {types} {core} {lift} {export})

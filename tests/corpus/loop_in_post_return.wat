@@ -1,0 +1,2 @@
+;; loops after it has returned its result
+(func (export "post") (param i32) (loop (br 0)))

@@ -1,0 +1,2 @@
+;; exports nothing
+(component {types} {core} {lift})

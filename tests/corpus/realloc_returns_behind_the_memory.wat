@@ -1,0 +1,2 @@
+;; gives an address behind its memory where the host asks for room
+(func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 131072))

@@ -1,0 +1,2 @@
+;; has a memory that threads could share
+(memory $other 1 1 shared)

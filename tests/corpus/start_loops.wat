@@ -1,0 +1,2 @@
+;; loops in its start function
+(func $s (loop (br 0))) (start $s)

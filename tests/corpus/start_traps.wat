@@ -1,0 +1,2 @@
+;; traps in its start function
+(func $s unreachable) (start $s)
