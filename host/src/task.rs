@@ -243,7 +243,7 @@ impl FromStr for Backoff {
             "fixed" => span(rest).map(|delay| Backoff::Fixed { delay }),
             _ => None,
         });
-        parsed.ok_or_else(|| InvalidBackoff(text.chars().take(80).collect()))
+        parsed.ok_or_else(|| InvalidBackoff(text.chars().take(80).flat_map(char::escape_debug).collect()))
     }
 }
 

@@ -13,10 +13,12 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::cache::Cache;
+use super::call::MESSAGE;
 use super::kinds::{self, Kind};
+use super::output::printable;
 use super::program::{Code, Linkers};
 use super::{Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
-use crate::task::Name;
+use crate::task::{Name, truncate};
 
 /// Larger files are refused unread.
 const LARGEST: u64 = 64 << 20;
@@ -142,7 +144,10 @@ fn inside(root: &Path, file: &Path) -> Result<(), Refusal> {
     Err(Refusal { hint: Some("copy the file into the folder".into()), ..refuse(file, reason) })
 }
 
+/// What is wrong may quote the file, which anyone may have written: it becomes one printable line.
 pub(super) fn refuse(file: &Path, reason: String) -> Refusal {
+    let mut reason = printable(&reason).replace(['\n', '\t'], " ");
+    truncate(&mut reason, MESSAGE);
     Refusal { file: file.to_owned(), reason, hint: None }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn survey(engine: &Engine, component: &Component) -> Vec<Import> {
     ty.imports(engine)
         .map(|(name, item)| {
             let is_instance = matches!(item.ty, ComponentItem::ComponentInstance(_));
-            Import { interface: name.to_owned(), access: if is_instance { access(name) } else { Access::Refused } }
+            Import { interface: line(name), access: if is_instance { access(name) } else { Access::Refused } }
         })
         .collect()
 }
@@ -164,7 +164,7 @@ pub(super) fn survey_module(module: &Module) -> Vec<Import> {
         .collect();
     interfaces.sort_by(|a, b| a.0.cmp(&b.0));
     interfaces.dedup();
-    interfaces.into_iter().map(|(interface, access)| Import { interface, access }).collect()
+    interfaces.into_iter().map(|(interface, access)| Import { interface: line(&interface), access }).collect()
 }
 
 /// An error where the component exports no `handle` of the contract's type. The bindings look for its name only when they

@@ -62,6 +62,8 @@ pub(crate) fn hold(case: &Case) {
         trial => bench.try_guest(case, trial),
     };
     for end in &ends {
+        // It stands in logs and on terminals.
+        assert!(!end.chars().any(char::is_control), "{end:?}");
         assert!(case.ends.iter().any(|expected| end.starts_with(expected)), "expected {:?}, found {end}", case.ends);
     }
     bench.is_as_before();

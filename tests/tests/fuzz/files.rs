@@ -73,6 +73,7 @@ pub(crate) fn check_component(bytes: &[u8]) {
     fs::write(&file, bytes).unwrap();
     fs::write(file.with_extension("toml"), "timeout = \"200ms\"\ncpu = \"30ms\"\nmemory = \"4MiB\"").unwrap();
     let inspection = sandbox().inspect(&file).unwrap();
+    inspection.imports.iter().for_each(|import| is_a_line(&import.interface));
     match (inspection.refusal, sandbox().load_file(&file)) {
         (Some(refusal), Err(_)) => is_clear(&refusal),
         (None, Ok(handler)) => ends(&handler),

@@ -125,9 +125,10 @@ pub(crate) fn read_text(bytes: &[u8]) {
         text.parse::<Backoff>()
             .map(|backoff| assert_eq!(backoff.to_string().parse::<Backoff>().unwrap(), backoff))
             .map_err(|error| error.to_string()),
-        text.parse::<Url>().map(drop).map_err(|error| error.to_string()),
         check_header(&text).map_err(|error| error.to_string()),
     ];
+    // Who gives a URL reads its refusal too: it may say what was typed.
+    drop(text.parse::<Url>());
     read.into_iter().filter_map(Result::err).for_each(|error| is_a_line(&error));
 }
 
