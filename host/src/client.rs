@@ -107,6 +107,15 @@ pub struct Enqueued {
     pub unserved: Option<Unserved>,
 }
 
+/// What can be enqueued.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// One task.
+    Task(Box<NewTask>),
+    /// Tasks that follow one another: see [`Client::chain`].
+    Chain(Vec<NewTask>),
+}
+
 /// No live worker has a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unserved {
@@ -177,14 +186,40 @@ impl Client {
     /// Enqueues one task; what is answered is durable. An error of kind `Rejected` names what the task got wrong.
     /// Dropping the future leaves open whether the task was enqueued: a chosen id makes it safe to try again.
     pub async fn enqueue(&self, new: NewTask) -> Result<Enqueued> {
-        new.check()?;
+        self.enqueue_one(Work::Task(Box::new(new))).await
+    }
+
+    async fn enqueue_one(&self, work: Work) -> Result<Enqueued> {
+        let enqueued = self.enqueue_all(vec![work]).await?.pop();
+        enqueued.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?
+    }
+
+    /// Enqueues what can be, in one call, and answers in order; what can't be has an error of kind `Rejected`, and hinders
+    /// no other. An error of the whole is the broker's, and leaves open which of them were enqueued, as dropping the
+    /// future does.
+    pub async fn enqueue_all(&self, works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
         let workers = self.backend.operations.workers().await?;
-        let unserved = unserved(&new.handler, &workers);
-        let queue =
-            new.queue.clone().or_else(|| announced_queue(&new.handler, &workers)).unwrap_or_else(Name::default_queue);
-        let pushed = self.backend.broker.push(vec![message(new, queue.clone())]).await?.pop();
-        let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
-        Ok(Enqueued { id: pushed.id, created: pushed.created, queue, unserved })
+        let (mut answers, mut messages) = (Vec::with_capacity(works.len()), Vec::with_capacity(works.len()));
+        for work in works {
+            let made = match work {
+                Work::Task(new) => task_message(*new, &workers),
+                Work::Chain(tasks) => chain::message(tasks, &workers),
+            };
+            answers.push(made.map(|(enqueued, message)| {
+                messages.push(message);
+                enqueued
+            }));
+        }
+        if messages.is_empty() {
+            return Ok(answers);
+        }
+        let mut pushed = self.backend.broker.push(messages).await?.into_iter();
+        for enqueued in answers.iter_mut().flatten() {
+            let pushed = pushed.next();
+            let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
+            enqueued.created = pushed.created;
+        }
+        Ok(answers)
     }
 
     /// Everything that is known of a task or a chain; none for one that was never enqueued, or is forgotten.
@@ -276,6 +311,21 @@ impl Known {
             Known::Ended(record, _) => Cursor(record.enqueued_at, record.id.clone()),
         }
     }
+}
+
+/// The answer, if the broker takes the message.
+fn task_message(new: NewTask, workers: &[WorkerReport]) -> Result<(Enqueued, Message)> {
+    new.check()?;
+    let unserved = unserved(&new.handler, workers);
+    let queue = queue(&new, workers);
+    let message = message(new, queue.clone());
+    Ok((Enqueued { id: message.id.clone(), created: true, queue, unserved }, message))
+}
+
+/// Its own, else the handler's, as workers announce it, else `default`.
+fn queue(new: &NewTask, workers: &[WorkerReport]) -> Name {
+    let announced = || announced_queue(&new.handler, workers);
+    new.queue.clone().or_else(announced).unwrap_or_else(Name::default_queue)
 }
 
 fn message(new: NewTask, queue: Name) -> Message {

@@ -45,6 +45,7 @@ sessions! {
     handlers,
     worker,
     chain,
+    batch,
 }
 
 #[test]

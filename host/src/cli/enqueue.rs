@@ -1,6 +1,7 @@
 //! `tasq-host enqueue`: one task onto its queue.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use super::error::Error;
 use super::{connect, input, output, task, view};
 use crate::config::Config;
 
+mod batch;
+
 /// Enqueue a task
 ///
 /// Prints the task's id, or with --wait its result. The task waits in the broker, durably, until a worker that has its
@@ -23,12 +26,14 @@ Examples:
   tasq-host enqueue add '{\"arg1\":5,\"arg2\":4}' --wait
   tasq-host enqueue resize @photo.jpg --content-type image/jpeg --timeout 2m
   date | tasq-host enqueue report - --in 10m --id report-today
+  jq -c '.[] | {handler: \"resize\", payload: .}' photos.json | tasq-host enqueue --batch -
   tasq-host enqueue fetch https://example.org --then render --then mail=me --wait
   tasq-host enqueue add -- -5            -- ends the options, for a payload that begins with -
   tasq-host enqueue mail '\\@all'         \\@ for a payload that begins with @")]
 pub(crate) struct Args {
     /// The handler that runs it
-    handler: Name,
+    #[arg(required_unless_present = "batch")]
+    handler: Option<Name>,
     /// Its input, at most 4 MiB: a text, @FILE for a file's bytes, - for stdin's [default: nothing]
     #[arg(value_name = "PAYLOAD | @FILE | -")]
     payload: Option<OsString>,
@@ -45,6 +50,16 @@ pub(crate) struct Args {
     /// Wait for the task's end, without a time for as long as it takes, and print its result
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = input::span)]
     wait: Option<Option<Duration>>,
+    /// Enqueue a file's lines, - for stdin's: a JSON object each, with these options as keys (_ for -), `payload` or
+    /// `payload_base64`, and `headers`; or {"chain":[…]} of such objects. A bad line is named and hinders no other
+    #[arg(long, value_name = "FILE | -", conflicts_with_all = [
+        "handler", "payload", "headers", "content_type", "then", "wait", "queue", "id", "priority", "after", "at", "expires",
+        "timeout", "cpu", "max_retries", "backoff", "retention",
+    ])]
+    batch: Option<PathBuf>,
+    /// Stop a batch at its first bad line
+    #[arg(long, requires = "batch")]
+    strict: bool,
     /// Print a JSON object: {"id":…,"created":true|false}, with --wait that of `task show`
     #[arg(long)]
     json: bool,
@@ -102,6 +117,9 @@ struct Limits {
 /// Enqueues, says what is odd about it, and waits if that is asked.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let (wait, json) = (args.wait, args.json);
+    if let Some(file) = &args.batch {
+        return batch::run(file, batch::Options { strict: args.strict, json }, &config).await;
+    }
     if wait.is_some() && args.limits.retention == Some(Duration::ZERO) {
         return Err(Error::usage("--wait: expected a result that is kept, found --retention 0s"));
     }
@@ -127,7 +145,8 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
 }
 
 fn new_task(args: Args) -> Result<NewTask, Error> {
-    let Args { handler, payload, place, limits, headers, content_type, .. } = args;
+    let Some(handler) = args.handler.clone() else { return Err(Error::usage("expected a handler, found none")) };
+    let Args { payload, place, limits, headers, content_type, .. } = args;
     let Limits { timeout, cpu, max_retries, backoff, retention } = limits;
     let due = match (place.after, place.at) {
         (Some(after), _) => Due::After(after),

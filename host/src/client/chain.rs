@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Client, Enqueued, Known, NewTask, announced_queue, unserved};
-use crate::broker::{Due, Standing};
+use super::{Client, Enqueued, Known, NewTask, Work, queue, unserved};
+use crate::broker::{Due, Message, Standing, WorkerReport};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::results::Record;
@@ -51,35 +51,7 @@ impl Client {
     /// steps can have none. A later step's delay counts from the end of the step before it. Errors and cancellation as
     /// [`Client::enqueue`].
     pub async fn chain(&self, tasks: Vec<NewTask>) -> Result<Enqueued> {
-        for (index, task) in tasks.iter().enumerate() {
-            task.check()?;
-            if index > 0 && task.id.is_some() {
-                return Err(Error::rejected(format!(
-                    "step {} of a chain: expected no id of its own, found one; it is derived from the chain's",
-                    index + 1
-                )));
-            }
-            if index > 0 && matches!(task.due, Due::At(_)) {
-                return Err(Error::rejected(format!(
-                    "step {} of a chain: expected a delay after the step before it, found a fixed time",
-                    index + 1
-                )));
-            }
-        }
-        let workers = self.backend.operations.workers().await?;
-        let queue = |task: &NewTask| {
-            let announced = || announced_queue(&task.handler, &workers);
-            task.queue.clone().or_else(announced).unwrap_or_else(Name::default_queue)
-        };
-        let id = tasks.first().and_then(|first| first.id.clone()).unwrap_or_else(TaskId::generate);
-        let due = tasks.first().map_or(Due::Now, |first| first.due);
-        let unserved = tasks.iter().find_map(|task| unserved(&task.handler, &workers));
-        let steps: Vec<Step> = tasks.into_iter().map(|task| step(queue(&task), task)).collect();
-        let message = chain::first(id.clone(), due, steps)?;
-        let queue = message.queue.clone();
-        let pushed = self.backend.broker.push(vec![message]).await?.pop();
-        let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued chain"))?;
-        Ok(Enqueued { id, created: pushed.created, queue, unserved })
+        self.enqueue_one(Work::Chain(tasks)).await
     }
 
     /// The chain of this id, if one of its steps is known.
@@ -101,6 +73,26 @@ impl Client {
         let of = steps.iter().find_map(|step| step.link().filter(|link| link.id == *id)).map(|link| link.of);
         Ok(of.map(|of| KnownChain { id: id.clone(), of, steps }))
     }
+}
+
+/// The answer, if the broker takes the first step's message.
+pub(super) fn message(tasks: Vec<NewTask>, workers: &[WorkerReport]) -> Result<(Enqueued, Message)> {
+    for (index, task) in tasks.iter().enumerate() {
+        task.check()?;
+        let wrong = match task {
+            _ if index == 0 => continue,
+            NewTask { id: Some(_), .. } => "no id of its own, found one; it is derived from the chain's",
+            NewTask { due: Due::At(_), .. } => "a delay after the step before it, found a fixed time",
+            _ => continue,
+        };
+        return Err(Error::rejected(format!("step {} of a chain: expected {wrong}", index + 1)));
+    }
+    let id = tasks.first().and_then(|first| first.id.clone()).unwrap_or_else(TaskId::generate);
+    let due = tasks.first().map_or(Due::Now, |first| first.due);
+    let unserved = tasks.iter().find_map(|task| unserved(&task.handler, workers));
+    let steps = tasks.into_iter().map(|task| step(queue(&task, workers), task)).collect();
+    let message = chain::first(id.clone(), due, steps)?;
+    Ok((Enqueued { id, created: true, queue: message.queue.clone(), unserved }, message))
 }
 
 fn step(queue: Name, task: NewTask) -> Step {
