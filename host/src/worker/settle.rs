@@ -6,7 +6,8 @@ use super::lease::Leases;
 use super::{Summary, Trouble};
 use crate::backend::Backend;
 use crate::broker::{End, Settled};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::results::RETENTION_DEAD;
 use crate::task::Ending;
 
 /// An end (none where the run may not end anything) and the seat that it frees.
@@ -39,24 +40,47 @@ pub(super) async fn settle_all(
             ends.extend(end);
             seats.push(seat);
         }
-        let kinds: Vec<Kind> = ends.iter().map(|end| Kind::of(&end.ending)).collect();
         let answers = if ends.is_empty() { Vec::new() } else { settle(backend, ends).await? };
         leases.leave(seats);
-        for (kind, answer) in kinds.into_iter().zip(answers) {
+        for (kind, answer) in answers {
             count(&mut summary, kind, answer);
         }
     }
     Ok(summary)
 }
 
-/// Tries until the broker answers: an end that may have been written already changes nothing when it comes again.
-async fn settle(backend: &Backend, ends: Vec<End>) -> Result<Vec<Settled>> {
+/// Tries until the broker answers: an end that may have been written already changes nothing when it comes again. One end
+/// that the broker refuses for good hinders no other: it is found, and its task buried.
+async fn settle(backend: &Backend, mut ends: Vec<End>) -> Result<Vec<(Kind, Settled)>> {
+    match try_to_settle(backend, &ends).await {
+        Err(error) if error.kind == ErrorKind::Rejected && ends.len() > 1 => {
+            let rest = ends.split_off(ends.len() / 2);
+            let mut answers = Box::pin(settle(backend, ends)).await?;
+            answers.extend(Box::pin(settle(backend, rest)).await?);
+            Ok(answers)
+        }
+        Err(error) if error.kind == ErrorKind::Rejected => bury(backend, ends, &error).await,
+        answer => answer,
+    }
+}
+
+/// A dead letter without a record: what the broker refused is the record, or what was to follow.
+async fn bury(backend: &Backend, ends: Vec<End>, why: &Error) -> Result<Vec<(Kind, Settled)>> {
+    let dead = |End { run, .. }| {
+        tracing::error!(task = %run.id, run = run.number, "its end is refused, so it goes to the dead letters: {why}");
+        End { run, ending: Ending::Dead { keep: RETENTION_DEAD }, effects: Vec::new() }
+    };
+    let ends: Vec<End> = ends.into_iter().map(dead).collect();
+    try_to_settle(backend, &ends).await
+}
+
+async fn try_to_settle(backend: &Backend, ends: &[End]) -> Result<Vec<(Kind, Settled)>> {
     let mut trouble = Trouble::default();
     loop {
         // Cheap where it matters: payloads and results are shared, not copied.
-        match backend.broker.settle(ends.clone()).await {
+        match backend.broker.settle(ends.to_vec()).await {
             Err(error) if error.kind == ErrorKind::Unavailable => tokio::time::sleep(trouble.pause(&error)).await,
-            answer => return answer,
+            answer => return Ok(ends.iter().map(|end| Kind::of(&end.ending)).zip(answer?).collect()),
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 mod chains;
 mod follow_ups;
+mod refused;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
