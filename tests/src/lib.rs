@@ -8,6 +8,7 @@ pub mod laws;
 pub mod model;
 pub mod nouns;
 pub mod processes;
+pub mod projects;
 pub mod runs;
 pub mod soak;
 pub mod texts;
