@@ -1,4 +1,4 @@
-//! `tasq-host handler …`: look at handlers and try them, without a broker.
+//! `tasq-host handler …`: build handlers, look at them and try them, without a broker.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ mod check;
 mod list;
 mod run;
 
-/// Look at handlers, and try them without a broker
+/// Build handlers, look at them, and try them without a broker
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
