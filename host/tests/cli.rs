@@ -43,6 +43,7 @@ sessions! {
     tasks,
     damaged,
     handlers,
+    projects,
     worker,
     chain,
     batch,

@@ -1,21 +1,24 @@
-//! `tasq-host handler …`: look at handlers and try them, without a broker.
+//! `tasq-host handler …`: build handlers, look at them and try them, without a broker.
 
 use std::path::Path;
 
 use super::error::Error;
 use crate::config::Config;
 
+mod build;
 mod check;
 mod list;
 mod run;
 
-/// Look at handlers, and try them without a broker
+/// Build handlers, look at them, and try them without a broker
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
+  tasq-host handler build ./add --handlers ./wasm
   tasq-host handler check wasm/add.wasm
   tasq-host handler run wasm/add.wasm '{\"arg1\":5,\"arg2\":4}'")]
 pub(crate) enum Command {
+    Build(build::Args),
     Check(check::Args),
     List(list::Args),
     Run(run::Args),
@@ -24,6 +27,7 @@ pub(crate) enum Command {
 /// Dispatches to the verb.
 pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
     match command {
+        Command::Build(args) => build::run(&args, &config),
         Command::Check(args) => check::run(&args, &config),
         Command::List(args) => list::run(&args, &config),
         Command::Run(args) => run::run(args, config).await,
