@@ -31,6 +31,11 @@ test-brokers: ## Of the tests, those that start a server of their own: laws, mod
 	@scripts/servers
 	cargo test --workspace --test '*redis*'
 
+.PHONY: test-languages
+test-languages: ## Of the tests, those of handlers in other languages: every language against every case
+	@scripts/guest-tools >/dev/null
+	cargo test -p tasq-tests --test languages
+
 .PHONY: chaos
 chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count what became of the tasks
 	$(HOST) --bin chaos
@@ -58,7 +63,8 @@ check-docs:
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --no-deps --workspace --exclude tasq-sdk --document-private-items
 
 .PHONY: tools
-tools: ## What tests need beside rustup: the wasm targets, cargo-component and servers, into ${TASQ_CACHE:-~/.cache/tasq}
+tools: ## What tests need beside rustup: the wasm targets, cargo-component, the languages' compilers and servers, into ${TASQ_CACHE:-~/.cache/tasq}
 	@scripts/wasm-toolchain >/dev/null
 	@scripts/cargo-component >/dev/null
+	@scripts/guest-tools >/dev/null
 	@scripts/servers

@@ -113,7 +113,7 @@ fn cargo() -> Command {
 }
 
 /// Runs a program in the root of the repository and gives what it printed, or all that it said when it failed.
-fn said_by(mut command: Command) -> Result<String, String> {
+pub(crate) fn said_by(mut command: Command) -> Result<String, String> {
     let output = command
         .current_dir(root())
         .stdin(Stdio::null())
@@ -146,11 +146,11 @@ fn packages(folder: &str) -> Vec<String> {
     paths.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
 }
 
-fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     root().join(target).join("guests")
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the repository")
 }

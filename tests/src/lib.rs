@@ -7,3 +7,4 @@ pub mod laws;
 pub mod model;
 pub mod nouns;
 pub mod processes;
+pub mod projects;

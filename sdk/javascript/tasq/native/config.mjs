@@ -1,0 +1,2 @@
+export const settings = new Map();
+export const get = (name) => settings.get(name);

@@ -1,0 +1,2 @@
+export const enqueued = [];
+export const enqueue = (task) => `task-${enqueued.push(task)}`;

@@ -1,0 +1,3 @@
+export const logged = [];
+export const enabled = () => true;
+export const log = (level, message, fields) => void logged.push({ level, message, fields });

@@ -1,0 +1,1 @@
+../../../examples/python/add/handler.py

@@ -1,0 +1,311 @@
+//! One table: every language with an SDK of its own against every case, through the real sandbox. The guests are
+//! `tests/languages/LANGUAGE`, which do what the payload's `op` says, and `examples/LANGUAGE/add`.
+//!
+//! A language is a line in `languages!` with what it does in its own way; it gets every case, and a folder without a
+//! line fails.
+#![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
+
+#[path = "languages/logs.rs"]
+mod logs;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tasq_host::sandbox::stop::Wish;
+use tasq_host::sandbox::{Call, Handler, Options, Sandbox, Stop};
+use tasq_host::task::{
+    Failure, FailureKind, Headers, Outcome, Priority, Task, TaskId, TaskOptions, Timestamp, Verdict,
+};
+use tasq_tests::projects::project;
+
+/// What a language does in its own way.
+struct Language {
+    name: &'static str,
+    /// The code of an ordinary error, and a word of its stack.
+    ordinary_error: (&'static str, &'static str),
+    /// Code of the failure when it calls itself without end.
+    endless_recursion: &'static str,
+}
+
+macro_rules! languages {
+    ($($name:ident: $language:expr;)*) => {
+        const LANGUAGES: &[&str] = &[$(stringify!($name)),*];
+        $(cases!($name, $language);)*
+    };
+}
+
+macro_rules! cases {
+    ($name:ident, $language:expr) => {
+        cases!($name, $language, [
+            the_example_adds, adds, discards_what_does_not_fit, takes_and_returns_a_mebibyte, returns_nothing,
+            sees_every_field_of_its_task, fails_as_it_says, an_ordinary_error_is_a_retry_with_its_stack,
+            discards_an_unknown_operation, logs, reports_progress_and_hears_of_a_stop, reads_its_configuration,
+            is_denied_a_follow_up, is_denied_a_store, adds_in_many_fresh_runs, recurses_without_end,
+        ]);
+    };
+    ($name:ident, $language:expr, [$($case:ident),* $(,)?]) => {
+        mod $name {
+            use super::*;
+
+            fn guest() -> &'static Guest {
+                static GUEST: OnceLock<Guest> = OnceLock::new();
+                GUEST.get_or_init(|| Guest::new($language))
+            }
+
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(tokio::task::block_in_place(guest)).await;
+            })*
+        }
+    };
+}
+
+languages! {
+    python: Language { name: "python", ordinary_error: ("RuntimeError", " in boom"), endless_recursion: "RecursionError" };
+    javascript: Language { name: "javascript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow" };
+    typescript: Language { name: "typescript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow" };
+}
+
+#[test]
+fn every_language_has_its_line() {
+    let folders = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("languages")).unwrap();
+    let mut folders: Vec<String> = folders.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    let mut lines: Vec<String> = LANGUAGES.iter().map(|name| name.replace('_', "-")).collect();
+    folders.sort();
+    lines.sort();
+    assert_eq!(folders, lines);
+}
+
+/// A language's components, loaded.
+struct Guest {
+    language: Language,
+    probe: Arc<Handler>,
+    example: OnceLock<Arc<Handler>>,
+}
+
+const MANIFEST: &str = "[grants]\nconfig = { GREETING = \"grüezi\" }\n";
+
+fn sandbox() -> &'static Arc<Sandbox> {
+    static SANDBOX: OnceLock<Arc<Sandbox>> = OnceLock::new();
+    SANDBOX.get_or_init(|| {
+        let cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
+        Arc::new(Sandbox::new(Options { slots: 16, pagemap_scan: true, cache, memory_budget: None }).unwrap())
+    })
+}
+
+impl Guest {
+    fn new(language: Language) -> Guest {
+        logs::capture();
+        let file = project(&format!("tests/languages/{}", language.name), language.name, MANIFEST);
+        let probe = sandbox().load_file(&file).unwrap();
+        Guest { language, probe, example: OnceLock::new() }
+    }
+
+    fn example(&self) -> &Arc<Handler> {
+        self.example.get_or_init(|| {
+            let file = project(&format!("examples/{}/add", self.language.name), "add", "");
+            sandbox().load_file(&file).unwrap()
+        })
+    }
+
+    async fn op(&self, op: &str) -> Outcome {
+        self.run(json!({ "op": op })).await
+    }
+
+    async fn run(&self, payload: Value) -> Outcome {
+        run(&self.probe, call(payload.to_string()), Stop::new()).await
+    }
+}
+
+fn call(payload: impl Into<Bytes>) -> Call {
+    let task = Task {
+        id: TaskId::generate(),
+        handler: "add".parse().unwrap(),
+        queue: "default".parse().unwrap(),
+        priority: Priority::Normal,
+        payload: payload.into(),
+        content_type: "application/json".into(),
+        headers: Headers::new(),
+        upstream: Vec::new(),
+        options: TaskOptions::default(),
+    };
+    let now = Timestamp(1_700_000_000_123);
+    Call { task, run: 3, attempt: 2, max_retries: 0, enqueued_at: now, due_at: now, started_at: now }
+}
+
+async fn run(handler: &Arc<Handler>, call: Call, stop: Stop) -> Outcome {
+    let handler = handler.clone();
+    sandbox().guests().spawn(async move { sandbox().run(&handler, call, stop).await.0 }).await.unwrap()
+}
+
+fn done(outcome: Outcome) -> Value {
+    match outcome {
+        Outcome::Done(result) => serde_json::from_slice(&result).unwrap(),
+        other => panic!("expected a result, found {other:?}"),
+    }
+}
+
+fn failed(outcome: Outcome) -> (Failure, Verdict) {
+    match outcome {
+        Outcome::Failed(failure, verdict) => (failure, verdict),
+        other => panic!("expected a failure, found {other:?}"),
+    }
+}
+
+const ADD: &str = r#"{"arg1":5,"arg2":4}"#;
+
+async fn the_example_adds(guest: &Guest) {
+    let example = tokio::task::block_in_place(|| guest.example());
+    assert_eq!(done(run(example, call(ADD), Stop::new()).await), json!({"result": 9}));
+    let payloads: [&[u8]; 8] = [
+        b"{not json",
+        b"",
+        b"[1,2]",
+        b"null",
+        br#"{"arg1":5}"#,
+        br#"{"arg1":"x","arg2":2}"#,
+        b"\xff\xfe",
+        b"{\"arg1\":5,\"arg2\":4,\"x\":\"\xff\"}",
+    ];
+    for payload in payloads {
+        let (failure, verdict) = failed(run(example, call(payload), Stop::new()).await);
+        assert_eq!((verdict, failure.code.as_str()), (Verdict::Discard, "invalid-payload"), "{failure:?}");
+        assert_eq!(failure.kind, FailureKind::Handler, "{failure:?}");
+        assert_ne!(failure.message, "", "{}", payload.escape_ascii());
+    }
+}
+
+async fn adds(guest: &Guest) {
+    assert_eq!(done(run(&guest.probe, call(ADD), Stop::new()).await), json!({"result": 9}));
+}
+
+async fn discards_what_does_not_fit(guest: &Guest) {
+    for payload in [&b"{not json"[..], b"", b"\xff\xfe", &[b' '; 1 << 20], &[b'['; 200]] {
+        let (failure, verdict) = failed(run(&guest.probe, call(payload), Stop::new()).await);
+        assert_eq!((failure.kind, verdict), (FailureKind::Handler, Verdict::Discard), "{failure:?}");
+    }
+}
+
+async fn takes_and_returns_a_mebibyte(guest: &Guest) {
+    let pad = "ü".repeat((1 << 19) - 100);
+    assert_eq!(done(guest.run(json!({"op": "size", "pad": pad})).await), json!({"size": (1 << 19) - 100}));
+    let result = guest.run(json!({"op": "big", "size": 1 << 20})).await;
+    assert!(matches!(&result, Outcome::Done(bytes) if bytes.len() == 1 << 20), "not a mebibyte");
+}
+
+async fn returns_nothing(guest: &Guest) {
+    assert_eq!(guest.op("none").await, Outcome::Done(Bytes::new()));
+}
+
+async fn sees_every_field_of_its_task(guest: &Guest) {
+    let mut call = call(r#"{"op":"task"}"#);
+    call.task.content_type = String::new();
+    call.task.headers = Headers::from([("traceparent".into(), "00-ü-01".into()), ("x.empty".into(), String::new())]);
+    call.task.upstream = [r#"{"result":1}"#, "", "größe 🙂"].map(Bytes::from).to_vec();
+    let id = call.task.id.to_string();
+    let mut seen = done(run(&guest.probe, call, Stop::new()).await);
+    let deadline = seen.as_object_mut().unwrap().remove("deadline_ms").unwrap();
+    assert!(deadline.as_u64().is_some_and(|deadline| deadline > 1_700_000_000_123), "{deadline}");
+    let facts = json!({
+        "id": id, "handler": "add", "queue": "default", "attempt": 2, "run": 3, "max_retries": 0, "content_type": "",
+        "enqueued_at_ms": 1_700_000_000_123_u64, "due_at_ms": 1_700_000_000_123_u64,
+        "headers": {"traceparent": "00-ü-01", "x.empty": ""}, "upstream": [r#"{"result":1}"#, "", "größe 🙂"],
+    });
+    assert_eq!(seen, facts);
+}
+
+async fn fails_as_it_says(guest: &Guest) {
+    for (op, message, code, verdict) in [
+        ("discard", "no such user", "no-user", Verdict::Discard),
+        ("retry", "slow down", "rate-limited", Verdict::Retry(Some(Duration::from_secs(30)))),
+        ("snooze", "closed", "", Verdict::Snooze(Some(Duration::from_secs(60)))),
+    ] {
+        let failure = Failure { kind: FailureKind::Handler, code: code.into(), message: message.into() };
+        assert_eq!(failed(guest.op(op).await), (failure, verdict));
+    }
+}
+
+async fn an_ordinary_error_is_a_retry_with_its_stack(guest: &Guest) {
+    let (code, frame) = guest.language.ordinary_error;
+    let (failure, verdict) = failed(guest.run(json!({"op": "boom", "message": "größer 🙂"})).await);
+    assert_eq!((failure.kind, failure.code.as_str(), verdict), (FailureKind::Handler, code, Verdict::Retry(None)));
+    let (first, stack) = failure.message.split_once('\n').unwrap_or((&failure.message, ""));
+    assert!(first.contains("größer 🙂") && stack.contains(frame), "{failure:?}");
+    // A lone surrogate is no character, and no reason for a trap.
+    let (failure, _) = failed(run(&guest.probe, call(r#"{"op":"boom","message":"\ud800!"}"#), Stop::new()).await);
+    assert!(failure.kind == FailureKind::Handler && failure.message.contains('!'), "{failure:?}");
+}
+
+async fn discards_an_unknown_operation(guest: &Guest) {
+    let (failure, verdict) = failed(guest.op("nonsense").await);
+    assert!(verdict == Verdict::Discard && failure.message.contains("nonsense"), "{failure:?}");
+}
+
+async fn logs(guest: &Guest) {
+    let call = call(r#"{"op":"log"}"#);
+    let id = call.task.id.to_string();
+    assert_eq!(done(run(&guest.probe, call, Stop::new()).await), json!({"trace": false, "error": true}));
+    let lines = logs::of(&id);
+    assert!(lines.iter().any(|l| l.contains("WARN") && l.contains("Größe 🙂 user.id=Zoë")), "{lines:?}");
+}
+
+async fn reports_progress_and_hears_of_a_stop(guest: &Guest) {
+    let call = call(r#"{"op":"context"}"#);
+    let id = call.task.id.to_string();
+    let seen = done(run(&guest.probe, call, Stop::new()).await);
+    assert!(seen["stopping"].is_null() && seen["remaining"].as_f64().is_some_and(|ms| ms > 0.0), "{seen}");
+    let lines = logs::of(&id);
+    assert!(lines.iter().any(|l| l.contains("percent=50") && l.contains("half ✓")), "{lines:?}");
+
+    let stop = Stop::new();
+    stop.wish(Wish::Finish);
+    let seen = done(run(&guest.probe, self::call(r#"{"op":"context"}"#), stop).await);
+    assert_eq!(seen["stopping"], "shutting-down");
+}
+
+async fn reads_its_configuration(guest: &Guest) {
+    assert_eq!(done(guest.op("config").await), json!({"present": "grüezi", "absent": null}));
+}
+
+/// Until a manifest can grant follow-ups, when it is {"id": …, "error": "denied", "message": …}.
+async fn is_denied_a_follow_up(guest: &Guest) {
+    is_denied(guest, "enqueue").await;
+}
+
+/// Until a manifest can grant a store, when it is [null, "ü", false, true, "", true, 41, 42, null, "denied", "denied", "invalid"].
+async fn is_denied_a_store(guest: &Guest) {
+    is_denied(guest, "store").await;
+}
+
+/// The host's refusal is an ordinary error of the language, with its kind and text.
+async fn is_denied(guest: &Guest, op: &str) {
+    let (failure, verdict) = failed(guest.op(op).await);
+    assert_eq!((failure.kind, verdict), (FailureKind::Handler, Verdict::Retry(None)), "{failure:?}");
+    assert!(failure.message.contains("denied"), "{failure:?}");
+}
+
+async fn adds_in_many_fresh_runs(guest: &Guest) {
+    let expected = done(run(&guest.probe, call(ADD), Stop::new()).await);
+    for _ in 0..10_000 / 8 {
+        let runs: Vec<_> = (0..8).map(|_| tokio::spawn(run_owned(guest.probe.clone()))).collect();
+        for run in runs {
+            assert_eq!(done(run.await.unwrap()), expected);
+        }
+    }
+}
+
+async fn run_owned(handler: Arc<Handler>) -> Outcome {
+    run(&handler, call(ADD), Stop::new()).await
+}
+
+async fn recurses_without_end(guest: &Guest) {
+    let (failure, verdict) = failed(guest.op("deep").await);
+    assert_eq!(
+        (failure.code.as_str(), verdict),
+        (guest.language.endless_recursion, Verdict::Retry(None)),
+        "{failure:?}"
+    );
+}
