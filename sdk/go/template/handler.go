@@ -20,7 +20,7 @@ type sum struct {
 
 func add(ctx context.Context, task tasq.Task, in numbers) (sum, error) {
 	if in.Arg1 == nil || in.Arg2 == nil {
-		return sum{}, tasq.Discard(errors.New("arg1 and arg2 must be numbers"))
+		return sum{}, tasq.Discard(errors.New("arg1 and arg2 must be numbers")).WithCode("invalid-payload")
 	}
 	slog.Info("adding", "attempt", task.Attempt)
 	result := *in.Arg1 + *in.Arg2

@@ -13,7 +13,11 @@ const Numbers = struct { arg1: f64, arg2: f64 };
 fn handle(gpa: std.mem.Allocator, payload: []const u8, task: tasq.Task) anyerror![]const u8 {
     std.log.info("adding, attempt {d}", .{task.attempt});
     const numbers = std.json.parseFromSliceLeaky(Numbers, gpa, payload, .{ .ignore_unknown_fields = true }) catch |err|
-        return tasq.discard("expected an object with the numbers arg1 and arg2: {t}", .{err});
+        return tasq.fail(.{
+            .kind = .discard,
+            .code = "invalid-payload",
+            .message = try std.fmt.allocPrint(gpa, "expected an object with the numbers arg1 and arg2: {t}", .{err}),
+        });
     const sum = numbers.arg1 + numbers.arg2;
     if (!std.math.isFinite(sum)) return tasq.discard("the sum is too large for a double", .{});
     return std.fmt.allocPrint(gpa, "{{\"result\":{d}}}", .{sum});
