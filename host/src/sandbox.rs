@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::task::{Name, Outcome, Receipt, Task, Timestamp};
 
+mod adapt;
 mod budget;
 mod cache;
 mod call;

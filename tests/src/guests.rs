@@ -23,6 +23,12 @@ pub fn module(name: &str) -> PathBuf {
     find(BUILT.get_or_init(|| under_lock(|| build("wasm32-wasip1", &[name.to_owned()]))), name)
 }
 
+/// The core module, for WASI preview 1, of the library `examples/NAME`: it exports the contract's `handle` itself.
+pub fn reactor(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    find(BUILT.get_or_init(|| under_lock(|| build("wasm32-wasip1", &packages("examples")))), name)
+}
+
 /// The component of `examples/NAME`, built by plain cargo.
 pub fn example(name: &str) -> PathBuf {
     built("examples", name)

@@ -16,6 +16,8 @@ pub(super) struct Cache {
 
 /// What the cache can keep: components and core modules.
 pub(super) trait Compiled: Sized {
+    fn new(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self>;
+
     fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>>;
 
     /// # Safety
@@ -32,6 +34,10 @@ pub(super) trait Compiled: Sized {
 macro_rules! compiled {
     ($what:ty, $compile:ident) => {
         impl Compiled for $what {
+            fn new(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self> {
+                <$what>::new(engine, wasm)
+            }
+
             fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
                 engine.$compile(wasm)
             }
@@ -71,22 +77,28 @@ impl Cache {
         Ok(Cache { folder: folder.to_owned() })
     }
 
-    /// `wasm`, whose digest is `digest` (hexadecimal), compiled: loaded if it is here, else made and kept.
-    pub(super) fn load<T: Compiled>(&self, engine: &Engine, digest: &str, wasm: &[u8]) -> wasmtime::Result<T> {
-        let mut compatibility = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut compatibility);
-        let file = self.folder.join(format!("{digest}-{:016x}.cwasm", compatibility.finish()));
+    /// What was kept under `name`, which stands for the file's contents and all that made code of them but the engine.
+    pub(super) fn kept<T: Compiled>(&self, engine: &Engine, name: &str) -> Option<T> {
         // SAFETY: only this user can write the folder (checked when it was opened), and files get there only below,
         // whole, from this program's own compiler.
-        if let Ok(compiled) = unsafe { T::deserialize_file(engine, &file) } {
-            return Ok(compiled);
-        }
+        unsafe { T::deserialize_file(engine, &self.file(engine, name)) }.ok()
+    }
+
+    /// Compiles `wasm` and keeps it under `name`.
+    pub(super) fn compile<T: Compiled>(&self, engine: &Engine, name: &str, wasm: &[u8]) -> wasmtime::Result<T> {
         let code = T::compile(engine, wasm)?;
+        let file = self.file(engine, name);
         if let Err(error) = self.keep(&file, &code) {
             tracing::warn!("compiled code is not kept: {}: {error}", file.display());
         }
         // SAFETY: it comes from the compiler just now.
         unsafe { T::deserialize(engine, &code) }
+    }
+
+    fn file(&self, engine: &Engine, name: &str) -> PathBuf {
+        let mut compatibility = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut compatibility);
+        self.folder.join(format!("{name}-{:016x}.cwasm", compatibility.finish()))
     }
 
     fn keep(&self, file: &Path, code: &[u8]) -> std::io::Result<()> {
@@ -121,11 +133,14 @@ mod tests {
         let cache = Cache::open(dir.path()).unwrap();
         let (engine, _) = super::super::engine::build(1, false).unwrap();
         let wasm = b"\0asm\x0d\0\x01\0";
-        cache.load::<Component>(&engine, "d1", wasm).unwrap();
+        assert!(cache.kept::<Component>(&engine, "d1").is_none());
+        cache.compile::<Component>(&engine, "d1", wasm).unwrap();
+        assert!(cache.kept::<Component>(&engine, "d1").is_some());
         let kept: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(kept.len(), 1, "{kept:?}");
         fs::write(&kept[0], b"damaged").unwrap();
-        cache.load::<Component>(&engine, "d1", wasm).unwrap();
+        assert!(cache.kept::<Component>(&engine, "d1").is_none());
+        cache.compile::<Component>(&engine, "d1", wasm).unwrap();
         assert!(fs::metadata(&kept[0]).unwrap().len() > 100);
     }
 }

@@ -1,5 +1,6 @@
 //! From a file to a handler: what is read, checked, compiled and linked before anything may run.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -9,10 +10,10 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-use super::cache::Cache;
+use super::adapt::{self, Misfit};
+use super::cache::{Cache, Compiled};
 use super::kinds::{self, Kind};
 use super::program::{Code, Linkers};
 use super::{Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
@@ -115,20 +116,47 @@ impl Loader {
     }
 
     fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Code, Refusal> {
+        let invalid = |what, error| refuse(file, format!("not a valid {what}: {}", one_line(&error)));
         let digest = wasm.digest.trim_start_matches("sha256:");
-        let (what, compiled) = match (kinds::of(&wasm.bytes), &self.cache) {
-            (Kind::Other { found, hint }, _) => {
+        match kinds::of(&wasm.bytes) {
+            Kind::Other { found, hint } => {
                 let reason = format!("not a WebAssembly component or module: {found}");
-                return Err(Refusal { hint, ..refuse(file, reason) });
+                Err(Refusal { hint, ..refuse(file, reason) })
             }
-            (Kind::Component, Some(cache)) => {
-                ("component", cache.load(&self.engine, digest, &wasm.bytes).map(Code::Component))
+            Kind::Component => {
+                let compiled = self.compiled(digest, || Ok(Cow::Borrowed(&wasm.bytes)))?;
+                compiled.map(Code::Component).map_err(|error| invalid("component", error))
             }
-            (Kind::Component, None) => ("component", Component::new(&self.engine, &wasm.bytes).map(Code::Component)),
-            (Kind::Module, Some(cache)) => ("module", cache.load(&self.engine, digest, &wasm.bytes).map(Code::Module)),
-            (Kind::Module, None) => ("module", Module::new(&self.engine, &wasm.bytes).map(Code::Module)),
-        };
-        compiled.map_err(|error| refuse(file, format!("not a valid {what}: {}", one_line(&error))))
+            Kind::Module => {
+                let compiled = self.compiled(digest, || Ok(Cow::Borrowed(&wasm.bytes)))?;
+                compiled.map(Code::Module).map_err(|error| invalid("module", error))
+            }
+            Kind::Handler(version) => {
+                let adapted = || {
+                    Module::validate(&self.engine, &wasm.bytes).map_err(|error| invalid("module", error))?;
+                    let misfit = |Misfit { reason, hint }| {
+                        let reason = format!("a core module that can't be made a component: {reason}");
+                        Refusal { hint: Some(hint.into()), ..refuse(file, reason) }
+                    };
+                    adapt::component(&wasm.bytes, &version).map(Cow::Owned).map_err(misfit)
+                };
+                let compiled = self.compiled(&format!("{digest}-{:016x}", adapt::mark()), adapted)?;
+                compiled.map(Code::Component).map_err(|error| invalid("module", error))
+            }
+        }
+    }
+
+    /// What the cache has under `name`, else what the compiler makes of `wasm`.
+    fn compiled<'a, T: Compiled>(
+        &self,
+        name: &str,
+        wasm: impl FnOnce() -> Result<Cow<'a, [u8]>, Refusal>,
+    ) -> Result<wasmtime::Result<T>, Refusal> {
+        let Some(cache) = &self.cache else { return Ok(T::new(&self.engine, &wasm()?)) };
+        if let Some(kept) = cache.kept(&self.engine, name) {
+            return Ok(Ok(kept));
+        }
+        Ok(cache.compile(&self.engine, name, &wasm()?))
     }
 }
 

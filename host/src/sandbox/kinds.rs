@@ -1,4 +1,6 @@
-//! What a file is, found out by looking at its first bytes.
+//! What a file is, found out by looking.
+
+use wasmparser::{ExternalKind, Parser, Payload};
 
 /// What stands in a `.wasm` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,6 +9,8 @@ pub(super) enum Kind {
     Component,
     /// A core module, as far as its head tells.
     Module,
+    /// A core module that exports the contract's `handle`, by this version of the contract.
+    Handler(String),
     /// Something that can't serve.
     Other {
         /// For messages.
@@ -19,7 +23,10 @@ pub(super) enum Kind {
 pub(super) fn of(bytes: &[u8]) -> Kind {
     match bytes {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Kind::Component,
-        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Kind::Module,
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => match contract(bytes) {
+            Some(version) => Kind::Handler(version.to_owned()),
+            None => Kind::Module,
+        },
         [b'\0', b'a', b's', b'm', ..] => other("found an unknown version of WebAssembly", None),
         [] => other("the file is empty", None),
         [0x7f, b'E', b'L', b'F', ..] => {
@@ -31,6 +38,19 @@ pub(super) fn of(bytes: &[u8]) -> Kind {
         _ if std::str::from_utf8(&bytes[..bytes.len().min(64)]).is_ok() => other("found text", None),
         _ => other("found other data", None),
     }
+}
+
+/// The version in `tasq:handler/handler@0.1.0#handle`, where a core module exports that.
+fn contract(module: &[u8]) -> Option<&str> {
+    let exports = Parser::new(0).parse_all(module).map_while(Result::ok).find_map(|payload| match payload {
+        Payload::ExportSection(exports) => Some(exports),
+        _ => None,
+    })?;
+    exports.into_iter().map_while(Result::ok).filter(|export| export.kind == ExternalKind::Func).find_map(|export| {
+        let version = export.name.strip_prefix("tasq:handler/handler@")?.strip_suffix("#handle")?;
+        let patch = version.strip_prefix("0.1.")?;
+        patch.parse::<u32>().is_ok().then_some(version)
+    })
 }
 
 fn other(found: &str, hint: Option<&str>) -> Kind {

@@ -53,6 +53,9 @@ pub(super) struct Linkers {
     modules: Linker<State>,
 }
 
+/// So many exports are named where the right one is missing.
+const NAMED: usize = 5;
+
 impl Linkers {
     pub(super) fn new(engine: &Engine) -> wasmtime::Result<Linkers> {
         let mut modules = Linker::new(engine);
@@ -104,8 +107,14 @@ impl Linkers {
         let is_start =
             |item: ExternType| item.func().is_some_and(|start| start.params().len() == 0 && start.results().len() == 0);
         if !module.get_export("_start").is_some_and(is_start) {
-            let reason = "a core module: expected a command, which exports _start, found none".to_owned();
-            let hint = "build with `cargo build --target wasm32-wasip2` or `cargo component build`, or wrap it with `wasm-tools component new`";
+            let names: Vec<&str> =
+                module.exports().filter(|export| export.ty().func().is_some()).map(|export| export.name()).collect();
+            let found = match names.as_slice() {
+                [] => "no function".to_owned(),
+                names => names[..names.len().min(NAMED)].join(", "),
+            };
+            let reason = format!("a core module: expected an export {EXPORT}#handle or _start, found {found}");
+            let hint = "build a program with a `main`, or export the contract's `handle` as the templates of `tasq-host handler new` do";
             return Err(Refusal { hint: Some(hint.into()), ..refuse(file, reason) });
         }
         let pre = self.modules.instantiate_pre(module);

@@ -22,7 +22,10 @@ fn what_is_no_component_is_refused_by_what_it_is() {
         (whole[..8].to_vec(), "expected an export tasq:handler/handler@0.1.0 or wasi:cli/run@0.2, found nothing"),
         (whole[..whole.len() / 2].to_vec(), "not a valid component: "),
         (whole[..whole.len() - 1].to_vec(), "not a valid component: "),
-        (wat::parse_str("(module)").unwrap(), "a core module: expected a command, which exports _start, found none"),
+        (
+            wat::parse_str("(module)").unwrap(),
+            "a core module: expected an export tasq:handler/handler@0.1.0#handle or _start, found no function",
+        ),
         (
             b"\0asm\x0e\0\x01\0".to_vec(),
             "not a WebAssembly component or module: found an unknown version of WebAssembly",

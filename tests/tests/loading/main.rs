@@ -15,6 +15,7 @@ mod cache;
 mod calls;
 mod engine;
 mod files;
+mod modules;
 mod replaced;
 mod runs;
 mod worlds;
