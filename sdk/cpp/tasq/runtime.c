@@ -1,0 +1,1 @@
+../../c/tasq/runtime.c

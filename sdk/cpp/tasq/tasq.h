@@ -1,0 +1,1 @@
+../../c/tasq/tasq.h
