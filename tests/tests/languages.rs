@@ -64,9 +64,30 @@ macro_rules! cases {
 }
 
 languages! {
+    go: Language { name: "go", ordinary_error: ("", ""), endless_recursion: "stack-overflow" };
     python: Language { name: "python", ordinary_error: ("RuntimeError", " in boom"), endless_recursion: "RecursionError" };
     javascript: Language { name: "javascript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow" };
     typescript: Language { name: "typescript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow" };
+}
+
+/// Languages of which the example alone is run here.
+macro_rules! examples {
+    ($($name:ident)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            let example = tokio::task::block_in_place(|| {
+                let file = project(concat!("examples/", stringify!($name), "/add"), "add", "");
+                sandbox().load_file(&file).unwrap()
+            });
+            example_adds(&example).await;
+        })*
+    };
+}
+
+mod examples {
+    use super::*;
+
+    examples! { c cpp zig assemblyscript }
 }
 
 #[test]
@@ -171,7 +192,10 @@ fn failed(outcome: Outcome) -> (Failure, Verdict) {
 const ADD: &str = r#"{"arg1":5,"arg2":4}"#;
 
 async fn the_example_adds(guest: &Guest) {
-    let example = tokio::task::block_in_place(|| guest.example());
+    example_adds(tokio::task::block_in_place(|| guest.example())).await;
+}
+
+async fn example_adds(example: &Arc<Handler>) {
     assert_eq!(done(run(example, call(ADD), Stop::new()).await), json!({"result": 9}));
     let payloads: [&[u8]; 8] = [
         b"{not json",
