@@ -1,4 +1,4 @@
-//! `tasq-host handler …`: build handlers, look at them and try them, without a broker.
+//! `tasq-host handler …`: make and build handlers, look at them and try them, without a broker.
 
 use std::path::Path;
 
@@ -8,12 +8,14 @@ use crate::config::Config;
 mod build;
 mod check;
 mod list;
+mod new;
 mod run;
 
-/// Build handlers, look at them, and try them without a broker
+/// Make and build handlers, look at them, and try them without a broker
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
+  tasq-host handler new add --lang python
   tasq-host handler build ./add --handlers ./wasm
   tasq-host handler check wasm/add.wasm
   tasq-host handler run wasm/add.wasm '{\"arg1\":5,\"arg2\":4}'")]
@@ -21,6 +23,7 @@ pub(crate) enum Command {
     Build(build::Args),
     Check(check::Args),
     List(list::Args),
+    New(new::Args),
     Run(run::Args),
 }
 
@@ -30,6 +33,7 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
         Command::Build(args) => build::run(&args, &config),
         Command::Check(args) => check::run(&args, &config),
         Command::List(args) => list::run(&args, &config),
+        Command::New(args) => new::run(&args),
         Command::Run(args) => run::run(args, config).await,
     }
 }

@@ -1,0 +1,47 @@
+//! The way of a handler's author in each language: `handler new`, `handler build`, `handler check`, and a task that is
+//! enqueued and run, in a folder outside of the repository.
+
+use std::path::Path;
+use std::process::Command;
+
+/// `$name` is a project's language.
+macro_rules! languages {
+    ($($name:ident),* $(,)?) => { $(#[test] fn $name() { from_new_to_a_result(stringify!($name)); })* };
+}
+
+languages! { rust, python, javascript, typescript, go, c, cpp, zig, assemblyscript }
+
+fn from_new_to_a_result(language: &str) {
+    let home = tempfile::tempdir().expect("a folder");
+    let tools = answer(Command::new("scripts/guest-tools").arg("--offline").current_dir(repository()));
+    let toolchain = answer(Command::new("scripts/wasm-toolchain").current_dir(repository()));
+    let host = Path::new(env!("CARGO_BIN_EXE_tasq-host")).parent().expect("in a folder").display();
+    let path = format!("{host}:{}:{}", tools.trim(), std::env::var("PATH").unwrap_or_default());
+    let run = |command: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", command]).current_dir(home.path());
+        // The host's own build is of no concern to a handler's.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO") || name.starts_with("TASQ_B")) {
+            shell.env_remove(name);
+        }
+        answer(shell.env("PATH", &path).env("RUSTUP_TOOLCHAIN", toolchain.trim()))
+    };
+    assert_eq!(run(&format!("tasq-host handler new my-add --lang {language}")), "my-add\n");
+    assert_eq!(run("tasq-host handler build my-add --handlers wasm"), "wasm/my-add.wasm\n");
+    run("tasq-host handler check wasm/my-add.wasm");
+    let id = run(r#"tasq-host enqueue my-add '{"arg1":5,"arg2":4}'"#);
+    run("tasq-host run --handlers wasm --until-empty");
+    assert_eq!(run(&format!("tasq-host task wait {id}")), r#"{"result":9}"#);
+}
+
+fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// What it said on stdout; it must succeed.
+fn answer(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} ended with {}:\n{stderr}", output.status);
+    String::from_utf8(output.stdout).expect("it prints text")
+}
