@@ -64,6 +64,7 @@ macro_rules! cases {
 }
 
 languages! {
+    c: Language { name: "c", ordinary_error: ("", ""), endless_recursion: "trap" };
     go: Language { name: "go", ordinary_error: ("", ""), endless_recursion: "stack-overflow" };
     python: Language { name: "python", ordinary_error: ("RuntimeError", " in boom"), endless_recursion: "RecursionError" };
     javascript: Language { name: "javascript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow" };
@@ -87,7 +88,7 @@ macro_rules! examples {
 mod examples {
     use super::*;
 
-    examples! { c cpp zig assemblyscript }
+    examples! { cpp zig assemblyscript }
 }
 
 #[test]
