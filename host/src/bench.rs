@@ -86,10 +86,7 @@ impl Load {
     }
 
     fn message(&self) -> Message {
-        let task = self.task();
-        let envelope = codec::encode(&task);
-        let Task { id, queue, handler, priority, .. } = task;
-        Message { id, queue, handler, priority, due: Due::Now, remember: None, format: codec::FORMAT, envelope }
+        codec::message(self.task(), Due::Now, None)
     }
 }
 

@@ -6,16 +6,11 @@ use bytes::Bytes;
 use crate::broker::{Due, Message};
 use crate::codec;
 use crate::error::{Error, Result};
-use crate::results::{REMEMBER, RETENTION};
-use crate::task::{Chain, Link, Step, Task, TaskId, TaskOptions};
+use crate::results::remember;
+use crate::task::{Chain, Link, Step, Task, TaskId};
 
 /// A chain has at most so many steps: each carries all that come after it.
 pub const STEPS: usize = 100;
-
-/// How long a chosen or derived id stays taken after the end of a task with these options.
-pub fn remember(options: &TaskOptions) -> std::time::Duration {
-    options.retention.unwrap_or(RETENTION).max(REMEMBER)
-}
 
 /// The ids that the steps of a chain have, however many of them there are.
 pub fn step_ids(id: &TaskId) -> Vec<TaskId> {
@@ -23,18 +18,22 @@ pub fn step_ids(id: &TaskId) -> Vec<TaskId> {
     (1..=STEPS as u32).filter_map(|step| link(step).task().ok()).collect()
 }
 
-/// The first step of the chain `id`, due when `due` says. An error where there is no step, or too many, or where `id` is
-/// too long to derive the steps' ids from it.
-pub fn first(id: TaskId, due: Due, mut steps: Vec<Step>) -> Result<Message> {
-    let of = steps.len();
-    if !(1..=STEPS).contains(&of) {
-        return Err(Error::rejected(format!("a chain of {of} steps: expected 1 to {STEPS}")));
+/// An error where a chain has no step, or too many, or where its id is too long to derive the steps' ids from it.
+pub fn check(id: Option<&TaskId>, steps: usize) -> Result<()> {
+    if !(1..=STEPS).contains(&steps) {
+        return Err(Error::rejected(format!("a chain of {steps} steps: expected 1 to {STEPS}")));
     }
-    let link = Link { id, step: 1, of: of as u32 };
     // The last one has the longest id.
-    Link { step: link.of, ..link.clone() }.task().map_err(|bad| Error::rejected(bad.to_string()))?;
-    let step = steps.remove(0);
+    let last = id.map(|id| Link { id: id.clone(), step: steps as u32, of: steps as u32 });
+    last.map_or(Ok(()), |last| last.task().map(drop).map_err(|bad| Error::rejected(bad.to_string())))
+}
+
+/// The first step of the chain `id`, due when `due` says; an error as [`check`].
+pub fn first(id: TaskId, due: Due, mut steps: Vec<Step>) -> Result<Message> {
+    check(Some(&id), steps.len())?;
+    let link = Link { id, step: 1, of: steps.len() as u32 };
     let task = link.task().map_err(|bad| Error::rejected(bad.to_string()))?;
+    let step = steps.remove(0);
     Ok(message(task, due, step, Vec::new(), Chain { link, rest: steps }))
 }
 
@@ -54,18 +53,16 @@ pub fn next(chain: Chain, result: Bytes) -> Option<Message> {
 fn message(id: TaskId, due: Due, step: Step, upstream: Vec<Bytes>, chain: Chain) -> Message {
     let Step { handler, queue, priority, payload, content_type, headers, options, .. } = step;
     let payload = payload.or_else(|| upstream.first().cloned()).unwrap_or_default();
-    let remember = Some(remember(&options));
-    let chain = Some(chain);
+    let (remember, chain) = (Some(remember(&options)), Some(chain));
     let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
-    let envelope = codec::encode(&task);
-    let Task { id, handler, queue, priority, .. } = task;
-    Message { id, queue, handler, priority, due, remember, format: codec::FORMAT, envelope }
+    codec::message(task, due, remember)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Headers, Priority};
+    use crate::results::REMEMBER;
+    use crate::task::{Headers, Priority, TaskOptions};
     use std::time::Duration;
 
     fn step(handler: &str, payload: Option<&'static str>) -> Step {

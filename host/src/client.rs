@@ -8,10 +8,9 @@ use bytes::Bytes;
 
 use crate::backend::{self, Backend, url::Url};
 use crate::broker::{Due, Message, Standing, Tracked, WorkerReport};
-use crate::chain::remember;
 use crate::codec::{self, Unreadable};
 use crate::error::{Error, Result};
-use crate::results::{Cursor, Filter, Record};
+use crate::results::{Cursor, Filter, Record, remember};
 use crate::task::{Headers, Link, Name, PAYLOAD, Priority, State, Task, TaskId, TaskOptions, check_header};
 
 mod chain;
@@ -116,6 +115,16 @@ pub enum Work {
     Chain(Vec<NewTask>),
 }
 
+impl Work {
+    /// Refuses what no broker should see, as [`NewTask::check`]. [`Client::enqueue_all`] begins with it.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Work::Task(new) => new.check(),
+            Work::Chain(tasks) => chain::check(tasks),
+        }
+    }
+}
+
 /// No live worker has a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unserved {
@@ -201,10 +210,10 @@ impl Client {
         let workers = self.backend.operations.workers().await?;
         let (mut answers, mut messages) = (Vec::with_capacity(works.len()), Vec::with_capacity(works.len()));
         for work in works {
-            let made = match work {
-                Work::Task(new) => task_message(*new, &workers),
+            let made = work.check().and_then(|()| match work {
+                Work::Task(new) => Ok(task_message(*new, &workers)),
                 Work::Chain(tasks) => chain::message(tasks, &workers),
-            };
+            });
             answers.push(made.map(|(enqueued, message)| {
                 messages.push(message);
                 enqueued
@@ -314,12 +323,11 @@ impl Known {
 }
 
 /// The answer, if the broker takes the message.
-fn task_message(new: NewTask, workers: &[WorkerReport]) -> Result<(Enqueued, Message)> {
-    new.check()?;
+fn task_message(new: NewTask, workers: &[WorkerReport]) -> (Enqueued, Message) {
     let unserved = unserved(&new.handler, workers);
     let queue = queue(&new, workers);
     let message = message(new, queue.clone());
-    Ok((Enqueued { id: message.id.clone(), created: true, queue, unserved }, message))
+    (Enqueued { id: message.id.clone(), created: true, queue, unserved }, message)
 }
 
 /// Its own, else the handler's, as workers announce it, else `default`.
@@ -334,9 +342,7 @@ fn message(new: NewTask, queue: Name) -> Message {
     let NewTask { handler, payload, due, priority, content_type, headers, options, .. } = new;
     let (payload, upstream, chain) = (payload.unwrap_or_default(), Vec::new(), None);
     let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
-    let envelope = codec::encode(&task);
-    let Task { id, handler, queue, priority, .. } = task;
-    Message { id, queue, handler, priority, due, remember, format: codec::FORMAT, envelope }
+    codec::message(task, due, remember)
 }
 
 fn announced_queue(handler: &Name, workers: &[WorkerReport]) -> Option<Name> {

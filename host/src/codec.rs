@@ -1,17 +1,24 @@
 //! Wire bytes ↔ [`Task`] and [`Record`]: the only place that knows the format.
 //!
 //! An envelope is a version byte, the task's facts in postcard, then the payload as it is, so that decoding copies
-//! none of it. Version 1 is the only one so far. A change of shape takes a new version byte; a reader that doesn't know
-//! it says so ([`Unreadable::Newer`]) and the task waits for one that does.
+//! none of it. Version 2 has the task's chain between the two; a task without a chain is written as version 1, so that
+//! older workers go on reading it. A reader that doesn't know a version says so ([`Unreadable::Newer`]) and the task
+//! waits for one that does. Records have the same versions.
+
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use crate::broker::{Due, Message};
 use crate::results::Record;
 use crate::task::{Chain, Headers, Name, Priority, Task, TaskId, TaskOptions};
 
-/// The version that [`encode`] writes and the newest that [`decode`] reads.
-pub const FORMAT: u8 = 1;
+/// The newest version: what [`decode`] reads up to.
+pub const FORMAT: u8 = 2;
+
+/// Without a chain.
+const PLAIN: u8 = 1;
 
 /// Why bytes are no task.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +46,6 @@ struct Written<'a> {
     headers: &'a Headers,
     upstream: &'a [Bytes],
     options: &'a TaskOptions,
-    chain: &'a Option<Chain>,
 }
 
 #[derive(Deserialize)]
@@ -52,31 +58,39 @@ struct Read {
     headers: Headers,
     upstream: Vec<Bytes>,
     options: TaskOptions,
-    chain: Option<Chain>,
+}
+
+/// The message that enqueues `task`; `remember` as in [`Message`].
+pub fn message(task: Task, due: Due, remember: Option<Duration>) -> Message {
+    let envelope = encode(&task);
+    let Task { id, handler, queue, priority, .. } = task;
+    Message { id, queue, handler, priority, due, remember, format: envelope[0], envelope }
 }
 
 /// The bytes that travel.
 pub fn encode(task: &Task) -> Bytes {
     let mut out = BytesMut::with_capacity(160 + task.payload.len());
-    out.put_u8(FORMAT);
     let Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain } = task;
-    let written = Written { id, handler, queue, priority: *priority, content_type, headers, upstream, options, chain };
-    write(&written, &mut out);
+    out.put_u8(if chain.is_some() { FORMAT } else { PLAIN });
+    write(&Written { id, handler, queue, priority: *priority, content_type, headers, upstream, options }, &mut out);
+    if let Some(chain) = chain {
+        write(chain, &mut out);
+    }
     out.extend_from_slice(payload);
     out.freeze()
 }
 
 /// The task in `envelope`; its payload shares the envelope's memory.
 pub fn decode(envelope: &Bytes) -> Result<Task, Unreadable> {
-    let corrupt = |reason: String| Unreadable::Corrupt { length: envelope.len(), reason };
-    match envelope.first() {
-        Some(&FORMAT) => {}
-        Some(&version) if version > FORMAT => return Err(Unreadable::Newer(version)),
-        Some(version) => return Err(corrupt(format!("no format {version}"))),
-        None => return Err(corrupt("empty".into())),
+    let corrupt = |e: postcard::Error| Unreadable::Corrupt { length: envelope.len(), reason: e.to_string() };
+    let (version, facts) = versioned(envelope)?;
+    let (read, mut payload) = postcard::take_from_bytes::<Read>(facts).map_err(corrupt)?;
+    let mut chain = None;
+    if version != PLAIN {
+        let (read, rest) = postcard::take_from_bytes::<Chain>(payload).map_err(corrupt)?;
+        (chain, payload) = (Some(read), rest);
     }
-    let (read, payload) = postcard::take_from_bytes::<Read>(&envelope[1..]).map_err(|e| corrupt(e.to_string()))?;
-    let Read { id, handler, queue, priority, content_type, headers, upstream, options, chain } = read;
+    let Read { id, handler, queue, priority, content_type, headers, upstream, options } = read;
     let payload = envelope.slice(envelope.len() - payload.len()..);
     Ok(Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain })
 }
@@ -84,18 +98,33 @@ pub fn decode(envelope: &Bytes) -> Result<Task, Unreadable> {
 /// The bytes under which a record is kept: a version byte, then postcard.
 pub fn encode_record(record: &Record) -> Bytes {
     let mut out = BytesMut::with_capacity(256 + record.result.as_ref().map_or(0, Bytes::len));
-    out.put_u8(FORMAT);
+    out.put_u8(if record.chain.is_some() { FORMAT } else { PLAIN });
     write(record, &mut out);
+    if record.chain.is_none() {
+        // The chain is a record's last field, and its absence the last byte: version 1 ends before it.
+        out.truncate(out.len() - 1);
+    }
     out.freeze()
 }
 
 /// The record in `bytes`.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, Unreadable> {
+    let (version, record) = versioned(bytes)?;
+    let read = match version {
+        PLAIN => postcard::from_bytes(&[record, &[0]].concat()),
+        _ => postcard::from_bytes(record),
+    };
+    read.map_err(|e| Unreadable::Corrupt { length: bytes.len(), reason: e.to_string() })
+}
+
+/// A version that this program reads, and what comes after it.
+fn versioned(bytes: &[u8]) -> Result<(u8, &[u8]), Unreadable> {
     let corrupt = |reason: String| Unreadable::Corrupt { length: bytes.len(), reason };
     match bytes.split_first() {
-        Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(|e| corrupt(e.to_string())),
+        Some((&version @ PLAIN..=FORMAT, rest)) => Ok((version, rest)),
         Some((&version, _)) if version > FORMAT => Err(Unreadable::Newer(version)),
-        _ => Err(corrupt("no format byte".into())),
+        Some((version, _)) => Err(corrupt(format!("no format {version}"))),
+        None => Err(corrupt("empty".into())),
     }
 }
 
@@ -109,7 +138,6 @@ fn write(value: &impl Serialize, out: &mut BytesMut) {
 mod tests {
     use super::*;
     use crate::task::{Link, Step};
-    use std::time::Duration;
 
     fn task() -> Task {
         Task {
@@ -144,6 +172,17 @@ mod tests {
         assert_eq!(decode(&encode(&task)).unwrap(), task);
         task.payload = Bytes::new();
         assert_eq!(decode(&encode(&task)).unwrap(), task);
+    }
+
+    #[test]
+    fn what_version_1_wrote_is_read_and_still_written_for_a_task_without_a_chain() {
+        // As the first version of this program wrote it.
+        let written = b"\x01\x02a1\x03add\x07default\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00{}";
+        let task = decode(&Bytes::from_static(written)).unwrap();
+        assert_eq!((task.id.as_str(), &task.payload[..], &task.chain), ("a1", &b"{}"[..], &None));
+        assert_eq!(encode(&task), &written[..]);
+        assert_eq!(message(task.clone(), Due::Now, None).format, 1);
+        assert_eq!(message(Task { chain: self::task().chain, ..task }, Due::Now, None).format, 2);
     }
 
     #[test]

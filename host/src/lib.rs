@@ -20,6 +20,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`task`] | plain values: names, tasks, outcomes, states |
+//! | [`text`] | task options as text |
 //! | [`client`] | enqueue, wait, look: the way in for Rust producers |
 //! | [`worker`] | reserve → attempt → settle, and the graceful stop |
 //! | [`sandbox`] | loads `.wasm` files and calls one: outcome and receipt |
@@ -60,6 +61,7 @@ pub mod results;
 pub mod retry;
 pub mod sandbox;
 pub mod task;
+pub mod text;
 pub mod worker;
 
 pub use client::{Client, NewTask};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::task::{FailedRun, Failure, Link, Name, Priority, Receipt, State, TaskId, Timestamp, WorkerId};
+use crate::task::{FailedRun, Failure, Link, Name, Priority, Receipt, State, TaskId, TaskOptions, Timestamp, WorkerId};
 
 /// Tasqueue's `Results`: what became of tasks that have ended.
 #[async_trait]
@@ -36,6 +36,11 @@ pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 pub const RETENTION_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a chosen id stays taken after its task ended, at least.
 pub const REMEMBER: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a chosen or derived id stays taken after the end of a task with these options.
+pub fn remember(options: &TaskOptions) -> Duration {
+    options.retention.unwrap_or(RETENTION).max(REMEMBER)
+}
 
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +81,10 @@ pub struct Record {
     pub history: Vec<FailedRun>,
     /// What the last run cost.
     pub receipt: Receipt,
-    /// Where it stood in a chain.
-    pub chain: Option<Link>,
     /// How long this record is kept from `finished_at`.
     pub keep: Duration,
+    /// Where it stood in a chain. The last field, for `codec`.
+    pub chain: Option<Link>,
 }
 
 /// Which tasks to list.

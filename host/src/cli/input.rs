@@ -9,45 +9,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tasq_host::task::{Backoff, InvalidName, Name, PAYLOAD, Priority, State, Timestamp, check_header};
+use tasq_host::task::{InvalidName, Name, PAYLOAD, Priority, State, Timestamp, check_header};
+use tasq_host::text;
+pub(crate) use tasq_host::text::{backoff, positive_span, span};
 
 use super::error::Error;
-
-/// No time that someone types is longer: a hundred years. Sums of times stay far from what a server's integers hold.
-const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
 
 /// For who meant no file.
 const ESCAPE: &str = "a payload that begins with @ itself is written \\@";
 
-/// A time such as `30s`.
-pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).ok();
-    span.filter(|&span| span <= LONGEST).ok_or_else(|| "expected a time such as 30s, 10m or 1h, at most 36500d".into())
-}
-
-/// A time that is not zero.
-pub(crate) fn positive_span(text: &str) -> Result<Duration, String> {
-    span(text).and_then(|span| at_least(span, Duration::from_millis(1)))
-}
-
 /// A lease: shorter ones would run out between two extensions.
 pub(crate) fn lease(text: &str) -> Result<Duration, String> {
-    span(text).and_then(|span| at_least(span, Duration::from_secs(1)))
-}
-
-fn at_least(span: Duration, least: Duration) -> Result<Duration, String> {
-    if span >= least { Ok(span) } else { Err(format!("expected at least {}", humantime::format_duration(least))) }
-}
-
-/// `exponential:1s..1h`, `linear:10s` or `fixed:5s`.
-pub(crate) fn backoff(text: &str) -> Result<Backoff, String> {
-    let backoff: Backoff = text.parse().map_err(|bad: tasq_host::task::InvalidBackoff| bad.to_string())?;
-    let longest = match backoff {
-        Backoff::Exponential { most, .. } => most,
-        Backoff::Linear { step } => step,
-        Backoff::Fixed { delay } => delay,
-    };
-    if longest <= LONGEST { Ok(backoff) } else { Err("expected delays of at most 36500d".into()) }
+    span(text).and_then(|span| text::at_least(span, Duration::from_secs(1)))
 }
 
 /// A moment such as `2026-11-24T06:44:20Z`. One before 1970 is as past as any.
@@ -75,11 +48,7 @@ pub(crate) fn step(text: &str) -> Result<(Name, Option<Bytes>), String> {
 
 /// `high`, `normal` or `low`.
 pub(crate) fn priority() -> impl TypedValueParser<Value = Priority> {
-    PossibleValuesParser::new(["high", "normal", "low"]).map(|text| match text.as_str() {
-        "high" => Priority::High,
-        "low" => Priority::Low,
-        _ => Priority::Normal,
-    })
+    PossibleValuesParser::new(["high", "normal", "low"]).map(|text| text::priority(&text).unwrap_or_default())
 }
 
 /// One of a task's states.
@@ -167,15 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn times_have_bounds() {
-        assert_eq!(span("1h30m").unwrap(), Duration::from_secs(5400));
-        assert_eq!(span("0s").unwrap(), Duration::ZERO);
-        for bad in ["", "x", "-1s", "30", "99999999999h", "99999999999999999999s", "1.s"] {
-            assert!(span(bad).is_err(), "{bad}");
-        }
-        assert!(positive_span("0s").is_err() && positive_span("1ms").is_ok());
+    fn leases_have_a_bound_and_moments_their_zone() {
         assert!(lease("999ms").is_err() && lease("1s").is_ok());
-        assert!(backoff("fixed:99999999999h").is_err() && backoff("exponential:1s..99999999999h").is_err());
         assert_eq!(moment("1969-12-31T23:59:59Z").unwrap(), Timestamp(0));
         assert_eq!(moment("1970-01-01T01:00:01+01:00").unwrap(), Timestamp(1000));
         assert!(moment("2026-11-24").is_err() && moment("tomorrow").is_err());

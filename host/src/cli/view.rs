@@ -82,20 +82,6 @@ impl ChainView {
     }
 }
 
-/// A step's place, for people and programs.
-#[derive(Debug, Serialize)]
-struct LinkView {
-    id: String,
-    step: u32,
-    of: u32,
-}
-
-impl LinkView {
-    fn of(Link { id, step, of }: Link) -> LinkView {
-        LinkView { id: id.to_string(), step, of }
-    }
-}
-
 /// `task show --json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct TaskView {
@@ -107,7 +93,7 @@ pub(crate) struct TaskView {
     result: Option<ResultBytes>,
     errors: Vec<ErrorView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    chain: Option<LinkView>,
+    chain: Option<Link>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Receipt>,
     /// For people: why there is no payload although the broker has the task.
@@ -227,7 +213,7 @@ impl TaskView {
             payload,
             result: result.map(ResultBytes::of),
             errors,
-            chain: known.link().map(LinkView::of),
+            chain: known.link(),
             receipt,
             unreadable,
         }

@@ -18,23 +18,28 @@ pub struct KnownChain {
     pub of: u32,
     /// The steps that have been enqueued and aren't forgotten, in order.
     pub steps: Vec<Known>,
+    /// What came after the last of them has ended, and isn't kept any more. It didn't fail: dead tasks are kept for longer.
+    pub has_forgotten: bool,
 }
 
 impl KnownChain {
     /// That of the step that decides: one that failed for good, else the last that was enqueued. Done once all are.
     pub fn state(&self) -> State {
         match self.deciding() {
-            // The next one is enqueued with the end of the one before it, so it is only a matter of looking again.
-            Some(step) if step.state() == State::Done && step.link().is_none_or(|link| link.step < self.of) => {
-                State::Pending
-            }
+            Some(_) if self.has_gap() && !self.has_forgotten => State::Pending,
             step => step.map_or(State::Pending, Known::state),
         }
     }
 
-    /// The record of the step that decides, once it has ended.
+    /// The record of the step that decides, once it has ended and as long as it is kept.
     pub fn record(&self) -> Option<&Arc<Record>> {
-        self.deciding().and_then(Known::record)
+        self.deciding().filter(|_| !self.has_gap()).and_then(Known::record)
+    }
+
+    /// The last step that is known is done, and the next one isn't there.
+    fn has_gap(&self) -> bool {
+        let last = self.deciding().filter(|step| step.state() == State::Done);
+        last.and_then(Known::link).is_some_and(|link| link.step < self.of)
     }
 
     fn deciding(&self) -> Option<&Known> {
@@ -56,6 +61,17 @@ impl Client {
 
     /// The chain of this id, if one of its steps is known.
     pub(super) async fn known_chain(&self, id: &TaskId) -> Result<Option<KnownChain>> {
+        let Some(chain) = self.look_at_chain(id).await? else { return Ok(None) };
+        if !chain.has_gap() {
+            return Ok(Some(chain));
+        }
+        // A step is enqueued with the end of the one before it. So who has seen that end finds the step by looking again;
+        // if not, it has been and gone.
+        let again = self.look_at_chain(id).await?;
+        Ok(again.map(|again| KnownChain { has_forgotten: again.steps.len() == chain.steps.len(), ..again }))
+    }
+
+    async fn look_at_chain(&self, id: &TaskId) -> Result<Option<KnownChain>> {
         let ids = chain::step_ids(id);
         // The broker first: a step that leaves it between the two calls is found in the results.
         let standings = self.backend.operations.get(&ids).await?;
@@ -71,12 +87,12 @@ impl Client {
         });
         let steps: Vec<Known> = steps.collect();
         let of = steps.iter().find_map(|step| step.link().filter(|link| link.id == *id)).map(|link| link.of);
-        Ok(of.map(|of| KnownChain { id: id.clone(), of, steps }))
+        Ok(of.map(|of| KnownChain { id: id.clone(), of, steps, has_forgotten: false }))
     }
 }
 
-/// The answer, if the broker takes the first step's message.
-pub(super) fn message(tasks: Vec<NewTask>, workers: &[WorkerReport]) -> Result<(Enqueued, Message)> {
+/// Refuses what can't be a chain.
+pub(super) fn check(tasks: &[NewTask]) -> Result<()> {
     for (index, task) in tasks.iter().enumerate() {
         task.check()?;
         let wrong = match task {
@@ -87,6 +103,11 @@ pub(super) fn message(tasks: Vec<NewTask>, workers: &[WorkerReport]) -> Result<(
         };
         return Err(Error::rejected(format!("step {} of a chain: expected {wrong}", index + 1)));
     }
+    chain::check(tasks.first().and_then(|first| first.id.as_ref()), tasks.len())
+}
+
+/// The answer, if the broker takes the first step's message.
+pub(super) fn message(tasks: Vec<NewTask>, workers: &[WorkerReport]) -> Result<(Enqueued, Message)> {
     let id = tasks.first().and_then(|first| first.id.clone()).unwrap_or_else(TaskId::generate);
     let due = tasks.first().map_or(Due::Now, |first| first.due);
     let unserved = tasks.iter().find_map(|task| unserved(&task.handler, workers));

@@ -112,7 +112,11 @@ impl Loader {
         let wasm = read(file)?;
         let (imports, refusal) = match self.compile(file, &wasm) {
             Err(refusal) => (Vec::new(), Some(refusal)),
-            Ok(code) => (code.imports(&self.engine), self.file(file, None).err()),
+            Ok(code) => {
+                // A manifest that can't be read grants nothing, and is what the refusal is about.
+                let grants = Manifest::beside(file).unwrap_or_default().grants;
+                (code.imports(&self.engine, &grants), self.file(file, None).err())
+            }
         };
         Ok(Inspection { digest: wasm.digest, bytes: wasm.bytes.len() as u64, imports, refusal })
     }

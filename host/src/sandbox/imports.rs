@@ -10,6 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::command::Surroundings;
 use super::limits::Limits;
+use super::manifest::Grants;
 use super::output::{Tail, printable};
 use super::producer::Enqueued;
 use super::{Access, Call, Handler, Import, Stop, stop};
@@ -143,12 +144,12 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 /// Every interface that `component` imports, and what becomes of it.
-pub(super) fn survey(engine: &Engine, component: &Component) -> Vec<Import> {
+pub(super) fn survey(engine: &Engine, component: &Component, grants: &Grants) -> Vec<Import> {
     let ty = component.component_type();
     ty.imports(engine)
         .map(|(name, item)| {
             let is_instance = matches!(item.ty, ComponentItem::ComponentInstance(_));
-            Import { interface: line(name), access: if is_instance { access(name) } else { Access::Refused } }
+            Import { interface: line(name), access: if is_instance { access(name, grants) } else { Access::Refused } }
         })
         .collect()
 }
@@ -186,7 +187,7 @@ pub(super) enum Mismatch {
     Type(wasmtime::Error),
 }
 
-fn access(interface: &str) -> Access {
+fn access(interface: &str, grants: &Grants) -> Access {
     let (path, version) = interface.split_once('@').unwrap_or((interface, ""));
     match path {
         "tasq:handler/types" | "tasq:handler/context" | "tasq:handler/log" | "tasq:handler/config"
@@ -194,7 +195,8 @@ fn access(interface: &str) -> Access {
         {
             Access::Granted
         }
-        // Only what the manifest names; and nothing grants the other in this version.
+        "tasq:handler/producer" if version.starts_with("0.1.") && !grants.enqueue.is_empty() => Access::Granted,
+        // Nothing grants the store in this version.
         "tasq:handler/producer" | "tasq:handler/store" if version.starts_with("0.1.") => Access::Inert,
         _ if !version.starts_with("0.2.") => Access::Refused,
         "wasi:cli/stdout" | "wasi:cli/stderr" | "wasi:cli/exit" => Access::Granted,
@@ -339,7 +341,10 @@ mod tests {
             ("acme:db/query@1.0.0", Access::Refused),
             ("env", Access::Refused),
         ] {
-            assert_eq!(access(interface), want, "{interface}");
+            assert_eq!(access(interface, &Grants::default()), want, "{interface}");
         }
+        let enqueue = Grants { enqueue: vec!["mail".parse().unwrap()], ..Grants::default() };
+        assert_eq!(access("tasq:handler/producer@0.1.0", &Grants::default()), Access::Inert);
+        assert_eq!(access("tasq:handler/producer@0.1.0", &enqueue), Access::Granted);
     }
 }

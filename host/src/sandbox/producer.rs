@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::imports::{State, bindings};
-use crate::task::{Backoff, DEPTH, FollowUp, Headers, Name, PAYLOAD, Priority, TaskId, TaskOptions, check_header};
+use crate::task::{DEPTH, FollowUp, Headers, Name, PAYLOAD, Priority, TaskId, TaskOptions, check_header};
+use crate::text;
 use bindings::tasq::handler::producer::{Host, NewTask};
 use bindings::tasq::handler::types::{ErrorKind, HostError};
 
@@ -15,9 +17,6 @@ const MOST: usize = 100;
 const BYTES: usize = 8 << 20;
 /// A task enqueues one, which enqueues one, …: at most so many in a row.
 const DEEPEST: u32 = 32;
-/// No delay is longer: a hundred years.
-const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
-
 /// What one run has enqueued so far.
 #[derive(Default)]
 pub(super) struct Enqueued {
@@ -48,22 +47,33 @@ impl Enqueued {
         if !new.unique_key.is_empty() {
             return refused(ErrorKind::Unavailable, "unique-key: this version has no unique tasks".into());
         }
-        let id = format!("{parent}/f{}", self.tasks.len() + 1);
-        let task = follow_up(&id, depth, new).map_err(|message| HostError { kind: ErrorKind::Invalid, message })?;
+        let id = derived(parent, self.tasks.len() + 1);
+        let task =
+            follow_up(id.clone(), depth, new).map_err(|message| HostError { kind: ErrorKind::Invalid, message })?;
         self.bytes = bytes;
         self.tasks.push(task);
-        Ok(id)
+        Ok(id.to_string())
     }
+}
+
+/// `<parent>/f<number>`; where that is longer than an id may be, as behind a long one or many others, a digest of it: the
+/// same in each run of the parent, and nobody else's.
+fn derived(parent: &TaskId, number: usize) -> TaskId {
+    let id = format!("{parent}/f{number}");
+    id.parse().unwrap_or_else(|_| {
+        let digest: String = Sha256::digest(&id).iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+        format!("f-{digest}").parse().expect("42 plain characters are an id")
+    })
 }
 
 fn refused<T>(kind: ErrorKind, message: String) -> Result<T, HostError> {
     Err(HostError { kind, message })
 }
 
-fn follow_up(id: &str, depth: u32, new: NewTask) -> Result<FollowUp, String> {
+fn follow_up(id: TaskId, depth: u32, new: NewTask) -> Result<FollowUp, String> {
     let NewTask { handler, payload, content_type, queue, delay_ms, headers, options, .. } = new;
     let delay = Duration::from_millis(delay_ms);
-    if delay > LONGEST {
+    if delay > text::LONGEST {
         return Err(format!("a delay of {delay_ms} ms: expected at most 36500 days"));
     }
     let mut all = Headers::new();
@@ -79,7 +89,7 @@ fn follow_up(id: &str, depth: u32, new: NewTask) -> Result<FollowUp, String> {
         wish(&option.name, &option.value, &mut priority, &mut wishes)?;
     }
     Ok(FollowUp {
-        id: id.parse().map_err(|bad: crate::task::InvalidName| bad.to_string())?,
+        id,
         handler: handler.parse().map_err(|bad: crate::task::InvalidName| bad.to_string())?,
         queue: Some(queue)
             .filter(|queue| !queue.is_empty())
@@ -97,24 +107,15 @@ fn follow_up(id: &str, depth: u32, new: NewTask) -> Result<FollowUp, String> {
 
 /// Options are named as in the batch format.
 fn wish(name: &str, value: &str, priority: &mut Priority, options: &mut TaskOptions) -> Result<(), String> {
-    let bad = |expected: &str| format!("option {name} \"{}\": expected {expected}", value.escape_debug());
-    let span = || humantime::parse_duration(value).ok().filter(|&span| span <= LONGEST);
-    let time = || span().map(Some).ok_or_else(|| bad("a time such as 30s"));
+    let bad = |expected: String| format!("option {name} \"{}\": {expected}", value.escape_debug());
     match name {
-        "priority" => {
-            *priority = match value {
-                "high" => Priority::High,
-                "normal" => Priority::Normal,
-                "low" => Priority::Low,
-                _ => return Err(bad("high, normal or low")),
-            }
-        }
-        "max_retries" => options.max_retries = Some(value.parse().map_err(|_| bad("a number"))?),
-        "backoff" => options.backoff = Some(value.parse::<Backoff>().map_err(|bad| bad.to_string())?),
-        "timeout" => options.timeout = time()?,
-        "cpu" => options.cpu = time()?,
-        "expires" => options.expires = time()?,
-        "retention" => options.retention = time()?,
+        "priority" => *priority = text::priority(value).map_err(bad)?,
+        "max_retries" => options.max_retries = Some(value.parse().map_err(|_| bad("expected a number".into()))?),
+        "backoff" => options.backoff = Some(text::backoff(value).map_err(bad)?),
+        "timeout" => options.timeout = Some(text::positive_span(value).map_err(bad)?),
+        "cpu" => options.cpu = Some(text::positive_span(value).map_err(bad)?),
+        "expires" => options.expires = Some(text::span(value).map_err(bad)?),
+        "retention" => options.retention = Some(text::span(value).map_err(bad)?),
         _ => {
             let name = name.escape_debug();
             return Err(format!(
@@ -191,6 +192,7 @@ mod tests {
             (NewTask { headers: pairs(&[("a", ""), ("a", "")]), ..new() }, ErrorKind::Invalid, "stands twice"),
             (NewTask { options: pairs(&[("colour", "red")]), ..new() }, ErrorKind::Invalid, "option \"colour\""),
             (NewTask { options: pairs(&[("timeout", "soon")]), ..new() }, ErrorKind::Invalid, "a time such as 30s"),
+            (NewTask { options: pairs(&[("cpu", "0s")]), ..new() }, ErrorKind::Invalid, "at least 1ms"),
             (NewTask { payload: vec![0; PAYLOAD + 1], ..new() }, ErrorKind::TooLarge, "4194305 bytes"),
             (NewTask { unique_key: "k".into(), ..new() }, ErrorKind::Unavailable, "unique"),
         ] {
@@ -208,7 +210,20 @@ mod tests {
         let (mut enqueued, large) = (Enqueued::default(), NewTask { payload: vec![0; PAYLOAD], ..new() });
         assert!(enqueued.add(&parent, 1, large.clone()).is_ok() && enqueued.add(&parent, 1, large).is_ok());
         assert_eq!(enqueued.add(&parent, 1, new()).unwrap_err().kind, ErrorKind::TooLarge);
-        let long = "a".repeat(127).parse().unwrap();
-        assert_eq!(Enqueued::default().add(&long, 1, new()).unwrap_err().kind, ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn tasks_as_deep_as_may_be_have_ids_of_their_own() {
+        let mut ids = vec![TaskId::generate()];
+        for depth in 1..=DEEPEST {
+            let id = Enqueued::default().add(&ids[ids.len() - 1], depth, new()).unwrap();
+            ids.push(id.parse().unwrap());
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 1 + DEEPEST as usize);
+        let long: TaskId = "a".repeat(128).parse().unwrap();
+        assert_eq!(derived(&long, 1), derived(&long, 1));
+        assert_ne!(derived(&long, 1), derived(&long, 2));
     }
 }

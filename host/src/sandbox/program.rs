@@ -8,6 +8,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 
 use super::handlers::{one_line, refuse};
 use super::imports::{self, EXPORT, Mismatch, State, TaskHandlerPre, check_export, survey, survey_module};
+use super::manifest::Grants;
 use super::{Access, Import, Refusal};
 
 /// Ready to be instantiated.
@@ -28,9 +29,9 @@ pub(super) enum Code {
 
 impl Code {
     /// Everything that it imports, and what becomes of it.
-    pub(super) fn imports(&self, engine: &Engine) -> Vec<Import> {
+    pub(super) fn imports(&self, engine: &Engine, grants: &Grants) -> Vec<Import> {
         match self {
-            Code::Component(component) => survey(engine, component),
+            Code::Component(component) => survey(engine, component, grants),
             Code::Module(module) => survey_module(module),
         }
     }
@@ -64,7 +65,8 @@ impl Linkers {
     }
 
     pub(super) fn link(&self, engine: &Engine, file: &Path, code: &Code) -> Result<Program, Refusal> {
-        let imports = code.imports(engine).into_iter();
+        // What is refused is so whatever a manifest grants.
+        let imports = code.imports(engine, &Grants::default()).into_iter();
         let refused: Vec<String> =
             imports.filter(|import| import.access == Access::Refused).map(|import| import.interface).collect();
         if !refused.is_empty() {

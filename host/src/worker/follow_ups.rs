@@ -1,8 +1,8 @@
 //! What handlers enqueue: their follow-ups as messages, to be pushed with the end of the run.
 
 use crate::broker::{Due, Message};
-use crate::chain::remember;
 use crate::codec;
+use crate::results::remember;
 use crate::sandbox::Sandbox;
 use crate::task::{FollowUp, Name, Task};
 
@@ -14,7 +14,5 @@ pub(super) fn message(follow_up: FollowUp, sandbox: &Sandbox) -> Message {
     let (due, remember) = (Due::After(delay), Some(remember(&options)));
     let (upstream, chain) = (Vec::new(), None);
     let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
-    let envelope = codec::encode(&task);
-    let Task { id, handler, queue, priority, .. } = task;
-    Message { id, queue, handler, priority, due, remember, format: codec::FORMAT, envelope }
+    codec::message(task, due, remember)
 }

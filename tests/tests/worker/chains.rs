@@ -86,3 +86,18 @@ fn the_waiting_producer_gets_the_last_result() {
         working.stop().await;
     });
 }
+
+#[test]
+fn a_chain_whose_last_step_keeps_nothing_is_done_all_the_same() {
+    law(async |place| {
+        place.serve_guest("echo", "echo", "");
+        let mut last = step("echo", None);
+        last.options.retention = Some(Duration::ZERO);
+        let id = place.client.chain(vec![step("echo", Some("one")), last]).await.expect("it is accepted").id;
+        place.until_empty(options()).await;
+        let waited = place.client.wait(&id, Some(PATIENCE), |_| {}).await.expect("it answers");
+        let Waited::Ended(shown) = waited else { panic!("expected an end, found {waited:?}") };
+        // Not the first step's result: that isn't the chain's.
+        assert_eq!((shown.state(), shown.record()), (State::Done, None));
+    });
+}

@@ -51,7 +51,7 @@ fn tasks_that_enqueue_themselves_end_after_thirty_two() {
         place.serve("m", "[grants]\nenqueue = [\"m\"]");
         let deep = Headers::from([("tasq-depth".into(), "32".into())]);
         let payload = json!({"do": "enqueue", "handler": "m"}).to_string();
-        let task = codec::encode(&tasq_host::task::Task {
+        let task = tasq_host::task::Task {
             id: parse("deep".into()),
             handler: name("m"),
             queue: name("default"),
@@ -62,17 +62,8 @@ fn tasks_that_enqueue_themselves_end_after_thirty_two() {
             upstream: vec![],
             options: TaskOptions::default(),
             chain: None,
-        });
-        let message = Message {
-            id: parse("deep".into()),
-            queue: name("default"),
-            handler: name("m"),
-            priority: Priority::Normal,
-            due: Due::Now,
-            remember: None,
-            format: codec::FORMAT,
-            envelope: task,
         };
+        let message = codec::message(task, Due::Now, None);
         place.backend.broker.push(vec![message]).await.expect("it is accepted");
         place.until_empty(options()).await;
         let answer = place.record(&parse("deep".into())).await.result.expect("an answer");

@@ -110,8 +110,8 @@ pub(super) struct Sent {
 /// Why a message of the log can't be played.
 #[derive(Debug, PartialEq)]
 pub(super) enum Unplayable {
-    /// Written by a newer version.
-    Newer(u8),
+    /// Written by another version, which gives commands another meaning.
+    Other(u8),
     /// Not ours.
     Foreign,
 }
@@ -127,7 +127,7 @@ impl Sent {
     pub(super) fn decode(bytes: &[u8]) -> Result<Sent, Unplayable> {
         match bytes.split_first() {
             Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(|_| Unplayable::Foreign),
-            Some((&version, _)) if version > FORMAT && version < FIRST_OF_TEXT => Err(Unplayable::Newer(version)),
+            Some((&version @ 1..FIRST_OF_TEXT, _)) => Err(Unplayable::Other(version)),
             _ => Err(Unplayable::Foreign),
         }
     }
@@ -135,6 +135,17 @@ impl Sent {
 
 /// What begins like this was typed by somebody.
 const FIRST_OF_TEXT: u8 = b' ';
+
+/// What to say of a log or a snapshot of another format: none of its tasks may be passed over.
+pub(super) fn other(version: u8) -> String {
+    if version > FORMAT {
+        format!("format {version}, which a newer version writes; upgrade this one")
+    } else {
+        format!(
+            "format {version}, which an older version wrote; let that one finish its tasks, or take another ?prefix="
+        )
+    }
+}
 
 /// Appends one call to a batch.
 pub(super) fn append(call: u64, command: &Command, batch: &mut BytesMut) {
@@ -174,9 +185,11 @@ mod tests {
         assert_eq!(read, sent);
         let calls = calls(&read.body);
         assert!(matches!(&calls[..], [(7, Command::Delivered(letters)), (8, Command::Compact)] if *letters == [1, 2]));
-        let mut newer = bytes.to_vec();
-        newer[0] = FORMAT + 1;
-        assert_eq!(Sent::decode(&newer), Err(Unplayable::Newer(FORMAT + 1)));
+        for version in [FORMAT - 1, FORMAT + 1] {
+            let mut other = bytes.to_vec();
+            other[0] = version;
+            assert_eq!(Sent::decode(&other), Err(Unplayable::Other(version)));
+        }
         for foreign in [&b""[..], b"hello", &bytes[..5]] {
             assert_eq!(Sent::decode(foreign), Err(Unplayable::Foreign));
         }

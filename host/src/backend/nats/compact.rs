@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::blobs;
-use super::command::{Command, FORMAT};
+use super::command::{Command, FORMAT, other};
 use super::link::Link;
 use super::replica::Replica;
 use super::sender::{Call, Outgoing, PERSISTENCE};
@@ -155,9 +155,8 @@ async fn head(link: &Link) -> Result<Option<(Head, u64)>> {
 pub(super) async fn load(link: &Link, first: u64) -> Result<Option<(State, (u64, i128))>> {
     let Some((head, _)) = head(link).await? else { return Ok(None) };
     for snapshot in [Some(head.newest), head.previous].into_iter().flatten() {
-        if snapshot.format > FORMAT {
-            let found = format!("format {}, which a newer version writes; upgrade this one", snapshot.format);
-            return Err(Error::corrupt(format!("{}: the snapshot has {found}", link.shown)));
+        if snapshot.format != FORMAT {
+            return Err(Error::corrupt(format!("{}: the snapshot has {}", link.shown, other(snapshot.format))));
         }
         if snapshot.position + 1 < first {
             continue;

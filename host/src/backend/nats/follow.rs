@@ -9,7 +9,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::StreamExt;
 
-use super::command::{Command, Sent, Unplayable};
+use super::command::{Command, Sent, Unplayable, other};
 use super::compact::{self, Compaction};
 use super::link::Link;
 use super::replica::{Asked, Replica};
@@ -95,9 +95,8 @@ impl Follower {
                 tracing::error!(position = place.0, "a message in the log that is none of ours is passed over");
                 None
             }
-            Err(Unplayable::Newer(version)) => {
-                let found = format!("format {version}, which a newer version writes; upgrade this one");
-                return Err(Error::corrupt(format!("{}: the log has {found}", self.link.shown)));
+            Err(Unplayable::Other(version)) => {
+                return Err(Error::corrupt(format!("{}: the log has {}", self.link.shown, other(version))));
             }
         };
         let Asked { unclaimed, is_long, compact } = self.replica.play(sent, place, self.log);

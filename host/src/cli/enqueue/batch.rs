@@ -111,7 +111,7 @@ async fn enqueue(
     while let Some(chunk) = chunks.recv().await {
         let (mut numbers, mut works, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for (number, line) in chunk {
-            match line.map_err(|error| error.to_string()).and_then(|line| work(&line)) {
+            match line.map_err(|error| error.to_string()).and_then(|line| checked(&line)) {
                 Ok(work) => {
                     numbers.push(number);
                     works.push(work);
@@ -201,6 +201,13 @@ fn next(from: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
             return Ok(Some(line));
         }
     }
+}
+
+/// Looked at before anything is sent, so that with `strict` nothing goes out that stands behind a bad line.
+fn checked(line: &[u8]) -> Result<Work, String> {
+    let work = work(line)?;
+    work.check().map_err(|refused| refused.message)?;
+    Ok(work)
 }
 
 fn work(line: &[u8]) -> Result<Work, String> {

@@ -64,7 +64,7 @@ fn write(from: &Dir, to: &Path, name: Option<&str>) -> std::io::Result<()> {
             }
             None => (path.to_string_lossy().into_owned(), String::new()),
         };
-        // Cargo would take a manifest in the templates for a part of this workspace.
+        // Cargo, which looks for packages in all of a repository, would stumble over a manifest without a name yet.
         let path = to.join(path.trim_end_matches(".in"));
         fs::write(path, if name.is_some() { contents.as_bytes() } else { file.contents() })?;
     }

@@ -14,8 +14,8 @@ use super::super::sandbox::SandboxArgs;
 use super::super::{input, output, view};
 use crate::config::Config;
 use tasq_host::clock::{Clock, System};
-use tasq_host::sandbox::{Call, Handler, Stop};
-use tasq_host::task::{Failure, Outcome, Priority, Receipt, Task, TaskId, TaskOptions, Verdict};
+use tasq_host::sandbox::{Call, Handler, Ran, Stop};
+use tasq_host::task::{Failure, FollowUp, Outcome, Priority, Receipt, Task, TaskId, TaskOptions, Verdict};
 
 /// Call a handler once, here and now, and show what it cost
 ///
@@ -68,9 +68,12 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let handler = sandbox.load_file(&args.file)?;
     let call = call(args, &handler)?;
     let guest = sandbox.clone();
-    let called = sandbox.guests().spawn(async move { guest.run(&handler, call, Stop::new()).await });
-    let (outcome, receipt) =
+    let called = sandbox.guests().spawn(async move { guest.attempt(&handler, call, Stop::new()).await });
+    let Ran { outcome, receipt, follow_ups } =
         called.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))?;
+    for FollowUp { id, handler, payload, .. } in &follow_ups {
+        output::note(&format!("enqueued, and dropped here: {id} for {handler}, {} bytes", payload.len()));
+    }
     show(&outcome, &receipt, json)?;
     failed(outcome)
 }
