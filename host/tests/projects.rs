@@ -11,27 +11,55 @@ macro_rules! languages {
 
 languages! { rust, python, javascript, typescript, go, c, cpp, zig, assemblyscript }
 
-fn from_new_to_a_result(language: &str) {
-    let home = tempfile::tempdir().expect("a folder");
-    let tools = answer(Command::new("scripts/guest-tools").arg("--offline").current_dir(repository()));
-    let toolchain = answer(Command::new("scripts/wasm-toolchain").current_dir(repository()));
-    let host = Path::new(env!("CARGO_BIN_EXE_tasq-host")).parent().expect("in a folder").display();
-    let path = format!("{host}:{}:{}", tools.trim(), std::env::var("PATH").unwrap_or_default());
-    let run = |command: &str| {
+/// A project's home, and the tools that build it.
+struct Author {
+    home: tempfile::TempDir,
+    path: String,
+    toolchain: String,
+}
+
+impl Author {
+    fn new() -> Author {
+        let script =
+            |name: &str| answer(Command::new(format!("scripts/{name}")).arg("--offline").current_dir(repository()));
+        let toolchain = answer(Command::new("scripts/wasm-toolchain").current_dir(repository()));
+        let host = Path::new(env!("CARGO_BIN_EXE_tasq-host")).parent().expect("in a folder").display();
+        let (tools, component) = (script("guest-tools"), script("cargo-component"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{host}:{}:{}:{path}", tools.trim(), component.trim());
+        Author { home: tempfile::tempdir().expect("a folder"), path, toolchain: toolchain.trim().into() }
+    }
+
+    fn run(&self, command: &str) -> String {
         let mut shell = Command::new("sh");
-        shell.args(["-ec", command]).current_dir(home.path());
-        // The host's own build is of no concern to a handler's.
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO") || name.starts_with("TASQ_B")) {
+        shell.args(["-ec", command]).current_dir(self.home.path());
+        // The host's own build and settings are of no concern to a handler's author.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO") || name.starts_with("TASQ_")) {
             shell.env_remove(name);
         }
-        answer(shell.env("PATH", &path).env("RUSTUP_TOOLCHAIN", toolchain.trim()))
-    };
+        answer(shell.env("PATH", &self.path).env("RUSTUP_TOOLCHAIN", &self.toolchain))
+    }
+}
+
+fn from_new_to_a_result(language: &str) {
+    let author = Author::new();
+    let run = |command: &str| author.run(command);
     assert_eq!(run(&format!("tasq-host handler new my-add --lang {language}")), "my-add\n");
     assert_eq!(run("tasq-host handler build my-add --handlers wasm"), "wasm/my-add.wasm\n");
     run("tasq-host handler check wasm/my-add.wasm");
     let id = run(r#"tasq-host enqueue my-add '{"arg1":5,"arg2":4}'"#);
     run("tasq-host run --handlers wasm --until-empty");
     assert_eq!(run(&format!("tasq-host task wait {id}")), r#"{"result":9}"#);
+}
+
+#[test]
+fn cargo_component_builds_the_project_in_rust() {
+    let author = Author::new();
+    author.run("tasq-host handler new my-add --lang rust");
+    author.run("cd my-add && cargo component build --release");
+    let built = "my-add/target/wasm32-wasip1/release/my_add.wasm";
+    let result = author.run(&format!(r#"tasq-host handler run {built} '{{"arg1":5,"arg2":4}}'"#));
+    assert_eq!(result, r#"{"result":9}"#);
 }
 
 fn repository() -> &'static Path {

@@ -16,7 +16,7 @@ async fn main() {
     println!(
         "| language | KB | loading without a cache, ms | fresh run, ms | memory of a run, KB |\n|---|--:|--:|--:|--:|"
     );
-    for language in ["python", "javascript", "typescript"] {
+    for language in ["python", "javascript", "typescript", "go", "c", "cpp", "zig", "assemblyscript"] {
         let file = project(&format!("examples/{language}/add"), "add", "");
         let began = Instant::now();
         let handler = sandbox.load_file(&file).unwrap();
