@@ -33,7 +33,7 @@ async fn main() {
         times.sort();
         let median = times[times.len() / 2].as_secs_f64() * 1e3;
         let size = std::fs::metadata(&file).unwrap().len();
-        println!("| {language} | {} | {load} | {median:.1} | {} |", size / 1000, memory / 1000);
+        println!("| {language} | {} | {load} | {median:.2} | {} |", size / 1000, memory / 1000);
     }
 }
 
