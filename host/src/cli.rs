@@ -69,7 +69,12 @@ pub(crate) fn main() -> ExitCode {
             return if answer.use_stderr() { Code::Usage } else { Code::Done }.into();
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if matches!(cli.command, Command::Run(_) | Command::Bench(_)) {
+        // A worker's own work is one loop: of two threads, the second would be woken each time only to find nothing.
+        runtime.worker_threads(1);
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Error::new(Code::Failed, format!("threads can't be started: {error}")).report(),
     };

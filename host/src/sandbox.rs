@@ -69,7 +69,7 @@ pub struct Handler {
     /// Whose tasks it runs.
     pub name: Name,
     /// `sha256:…` of the file.
-    pub digest: String,
+    pub digest: Arc<str>,
     /// Its limits and grants.
     pub manifest: Manifest,
     program: Program,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Unix time in milliseconds.
@@ -59,6 +61,21 @@ fn check(what: &'static str, rule: &'static str, text: &str, good: bool) -> Resu
     Err(InvalidName { what, found, rule })
 }
 
+/// Reads a text without copying it before it is checked.
+struct Checked<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = InvalidName>> Visitor<'_> for Checked<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 macro_rules! checked_text {
     ($name:ident) => {
         impl $name {
@@ -84,8 +101,7 @@ macro_rules! checked_text {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(from)?;
-                text.parse().map_err(serde::de::Error::custom)
+                from.deserialize_str(Checked(PhantomData))
             }
         }
     };
@@ -153,6 +169,12 @@ impl WorkerId {
         let machine = if machine.is_empty() { "worker" } else { &machine };
         let random = uuid::Uuid::now_v7().simple().to_string();
         WorkerId(format!("{machine}-{}-{}", std::process::id(), &random[24..]).into())
+    }
+}
+
+impl From<&WorkerId> for Arc<str> {
+    fn from(id: &WorkerId) -> Arc<str> {
+        id.0.clone()
     }
 }
 
@@ -541,9 +563,9 @@ pub struct Receipt {
     /// Calls from the guest into `tasq:handler` interfaces.
     pub host_calls: u64,
     /// `sha256:…` of the component.
-    pub digest: String,
+    pub digest: Arc<str>,
     /// Who ran it.
-    pub worker: String,
+    pub worker: Arc<str>,
     /// Wasm stack frames of a trap, innermost first.
     #[serde(default)]
     pub frames: Vec<String>,

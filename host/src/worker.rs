@@ -152,6 +152,7 @@ pub async fn run(
     // In one task: a batch of ends wakes both at once.
     let mut settling = pin!(settle::settle_all(&backend, &leases, handed_in));
     let worked = tokio::select! {
+        biased;
         worked = working => worked,
         settled = &mut settling => return settled,
     };

@@ -87,7 +87,11 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR });
     let concurrency = args.concurrency.map_or_else(super::run::default_concurrency, |runs| runs as usize);
     let sandbox = Arc::new(args.sandbox.open(&config, concurrency)?);
-    let loaded = load_folder(&sandbox, &args.handlers)?;
+    // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.
+    let (loaded, payload) = tokio::task::block_in_place(|| {
+        (load_folder(&sandbox, &args.handlers), input::payload(args.payload.as_deref()))
+    });
+    let (loaded, payload) = (loaded?, payload?);
     let handler = sandbox.handlers().get(&args.handler).cloned();
     let Some(handler) = handler else {
         loaded.refused.iter().for_each(super::sandbox::warn_refused);
@@ -97,7 +101,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     };
     let random = TaskId::generate().to_string();
     let queue: Name = format!("bench-{random}").parse().expect("a UUID keeps the rule for names");
-    let load = Load { handler, payload: input::payload(args.payload.as_deref())?, queue: queue.clone() };
+    let load = Load { handler, payload, queue: queue.clone() };
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
     let options = Options {
         queues: Queues::Named(vec![(queue.clone(), 1)]),
@@ -128,7 +132,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let report = Report {
         broker: config.broker.to_string(),
         handler: args.handler,
-        digest: load.handler.digest.clone(),
+        digest: load.handler.digest.to_string(),
         concurrency,
         notes: sandbox.notes().to_vec(),
         bare,

@@ -95,7 +95,7 @@ impl Shared {
         let cpu = options.cpu.or(handler.manifest.cpu).unwrap_or(CPU);
         let memory = handler.manifest.memory.map_or(MEMORY, |memory| memory.as_u64());
         let deadline = began.checked_add(timeout).unwrap_or(began + Duration::from_secs(1 << 31));
-        let meter = Meter::new(cpu, deadline);
+        let meter = Meter::new(cpu, began, deadline);
         let limits = Limits::new(memory, meter.clone(), self.budget.clone());
         let facts = TaskFacts::of(&call);
         let state = State::new(limits, facts, handler.clone(), stop.clone(), deadline);
@@ -111,7 +111,7 @@ impl Shared {
             peak_memory_bytes: state.limits.peak(),
             host_calls: state.host_calls,
             digest: handler.digest.clone(),
-            worker: String::new(),
+            worker: Arc::default(),
             frames,
             stderr: state.stderr.text(),
         };
@@ -120,8 +120,9 @@ impl Shared {
 
     /// The least that a fresh sandbox costs: store, instance, call, with the engine's settings and nothing around it.
     pub(super) async fn bare(&self, handler: &Arc<Handler>, call: &Call) -> wasmtime::Result<()> {
-        let deadline = Instant::now() + TIMEOUT;
-        let meter = Meter::new(Duration::MAX, deadline);
+        let began = Instant::now();
+        let deadline = began + TIMEOUT;
+        let meter = Meter::new(Duration::MAX, began, deadline);
         let limits = Limits::new(MEMORY, meter.clone(), self.budget.clone());
         let facts = TaskFacts::of(call);
         let state = State::new(limits, facts, handler.clone(), Stop::new(), deadline);
@@ -153,7 +154,7 @@ async fn drive(
     meter: &Arc<Meter>,
     stop: &Stop,
 ) -> Raw {
-    let deadline = tokio::time::sleep(timeout);
+    let deadline = tokio::time::sleep_until(store.data().deadline.into());
     let call = pin!(enter(store, handler, call, timeout));
     let metered = Metered { call, meter: meter.clone() };
     tokio::select! {

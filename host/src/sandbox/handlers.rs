@@ -93,7 +93,7 @@ impl Loader {
         let name = name_of(file)?;
         let wasm = read(file)?;
         let manifest = Manifest::beside(file)?;
-        if let Some(before) = before.filter(|before| before.digest == wasm.digest && before.manifest == manifest) {
+        if let Some(before) = before.filter(|before| *before.digest == *wasm.digest && before.manifest == manifest) {
             return Ok(before.clone());
         }
         if let Some(expected) = manifest.digest.as_ref().filter(|expected| **expected != wasm.digest) {
@@ -104,7 +104,7 @@ impl Loader {
         let code = self.compile(file, &wasm)?;
         let program = self.linkers.link(&self.engine, file, &code)?;
         check_memory(file, &code, &manifest)?;
-        Ok(Arc::new(Handler { name, digest: wasm.digest, manifest, program }))
+        Ok(Arc::new(Handler { name, digest: wasm.digest.into(), manifest, program }))
     }
 
     /// What the host would make of a file. An error only where it can't be read.

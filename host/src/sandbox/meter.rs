@@ -45,7 +45,7 @@ pub(super) enum Stopped {
 }
 
 impl Meter {
-    pub(super) fn new(cpu_limit: Duration, deadline: Instant) -> Arc<Meter> {
+    pub(super) fn new(cpu_limit: Duration, start: Instant, deadline: Instant) -> Arc<Meter> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         Arc::new(Meter {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -54,7 +54,7 @@ impl Meter {
             cpu: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
             ticked: AtomicU64::new(0),
-            start: Instant::now(),
+            start,
             evicted: AtomicBool::new(false),
             evict: Notify::new(),
             turn: Mutex::new(None),
@@ -63,7 +63,7 @@ impl Meter {
 
     #[cfg(test)]
     pub(super) fn for_test(number: u64) -> Arc<Meter> {
-        let meter = Meter::new(Duration::MAX, Instant::now());
+        let meter = Meter::new(Duration::MAX, Instant::now(), Instant::now());
         Arc::new(Meter { number, ..Arc::into_inner(meter).expect("just made") })
     }
 

@@ -146,7 +146,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     let follow_ups = follow_ups.map(|follow_up| follow_ups::message(follow_up, &crew.sandbox));
     let mut effects: Vec<Effect> = next.into_iter().chain(follow_ups).map(Effect::Push).collect();
     if !keep.is_zero() {
-        let receipt = Receipt { worker: crew.worker.to_string(), ..receipt };
+        let receipt = Receipt { worker: (&crew.worker).into(), ..receipt };
         let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link };
         effects.push(Effect::Record(Arc::new(record(crew, delivery, ended))));
     }

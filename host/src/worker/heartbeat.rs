@@ -42,7 +42,7 @@ fn report(worker: &WorkerId, sandbox: &Sandbox, queues: &Queues, concurrency: us
         .values()
         .map(|handler| HandlerReport {
             name: handler.name.clone(),
-            digest: handler.digest.clone(),
+            digest: handler.digest.to_string(),
             queue: handler.manifest.queue.clone(),
             max_retries: handler.manifest.max_retries,
         })

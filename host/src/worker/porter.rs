@@ -41,7 +41,10 @@ impl Counter {
     }
 
     fn take(&self) -> Vec<Handed> {
-        std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        // As many will soon be handed in again.
+        let room = Vec::with_capacity(handed.len());
+        std::mem::replace(&mut *handed, room)
     }
 }
 
@@ -73,8 +76,12 @@ pub(super) fn start(
             let (names, ended): (Vec<Name>, Vec<Ended>) =
                 handed.into_iter().map(|Handed { handler, end, seat }| (handler, Ended { end, seat })).unzip();
             // Gone when the worker is dropped, or its settler has failed for good: then it ends with that error.
-            let _ = ends.send(ended).await;
+            let room = ends.reserve().await;
+            // Slots first: refilling them keeps the guests' threads busy while the ends are written.
             let _ = freed.send(names).await;
+            if let Ok(room) = room {
+                room.send(ended);
+            }
         }
     });
     (counter, freed_receiver, AbortOnDropHandle::new(porter))

@@ -179,7 +179,7 @@ fn a_task_runs_and_its_result_and_receipt_are_kept() {
         let record = place.record(&id).await;
         assert_eq!((record.state, record.result.as_deref()), (State::Done, Some(&b"hello"[..])));
         assert_eq!((record.attempt, record.run, record.lost, record.max_retries), (1, 1, 0, 25));
-        assert!(record.receipt.digest.starts_with("sha256:") && record.receipt.worker == record.worker.to_string());
+        assert!(record.receipt.digest.starts_with("sha256:") && *record.receipt.worker == *record.worker.as_str());
         assert!(record.receipt.peak_memory_bytes > 0 && record.finished_at >= record.started_at);
     });
 }

@@ -21,14 +21,18 @@ pub(in crate::backend) const CHUNK: usize = 1_000;
 /// A place in an order by time; the number, one per task, makes it unique and keeps the order of acceptance.
 pub(in crate::backend) type Place = (Timestamp, u64);
 
+/// Looked up several times in every task's life. Seeded anew in each process; nothing may depend on its order.
+pub(in crate::backend) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// Tasks in an order.
 pub(in crate::backend) type Line = BTreeMap<Place, TaskId>;
 
 #[derive(Serialize, Deserialize)]
 pub(in crate::backend) struct Layout {
-    /// All that is unfinished, and the dead letters.
-    pub(in crate::backend) tasks: HashMap<TaskId, Slot>,
-    pub(in crate::backend) queues: HashMap<Name, Queue>,
+    /// All that is unfinished, and the dead letters. Boxed: a slot is large, and what lies in the order of acceptance is
+    /// taken in it, where the map's own places are strewn.
+    pub(in crate::backend) tasks: Map<TaskId, Box<Slot>>,
+    pub(in crate::backend) queues: Map<Name, Queue>,
     /// Running tasks by the end of their lease.
     pub(in crate::backend) leases: Line,
     /// Dead letters by the time when they are forgotten.
@@ -37,7 +41,7 @@ pub(in crate::backend) struct Layout {
     pub(in crate::backend) outbox: Outbox,
     pub(in crate::backend) results: Kept,
     /// With the time until which each is believed to live.
-    pub(in crate::backend) workers: HashMap<WorkerId, (WorkerReport, Timestamp)>,
+    pub(in crate::backend) workers: Map<WorkerId, (WorkerReport, Timestamp)>,
     accepted: u64,
     dice: u64,
 }
@@ -153,14 +157,14 @@ impl Slot {
 impl Layout {
     pub(in crate::backend) fn new(foreign_results: bool) -> Layout {
         Layout {
-            tasks: HashMap::new(),
-            queues: HashMap::new(),
+            tasks: Map::default(),
+            queues: Map::default(),
             leases: Line::new(),
             fading: Line::new(),
             tombstones: Tombstones::default(),
             outbox: Outbox::new(foreign_results),
             results: Kept::default(),
-            workers: HashMap::new(),
+            workers: Map::default(),
             accepted: 0,
             dice: 0,
         }
@@ -186,7 +190,7 @@ impl Layout {
             Due::After(span) => now.plus(span),
             Due::At(time) => time.max(now),
         };
-        let slot = Slot {
+        let slot = Box::new(Slot {
             queue: message.queue,
             handler: message.handler,
             priority: message.priority,
@@ -201,7 +205,7 @@ impl Layout {
             lost: 0,
             history: Vec::new(),
             stand: Stand::Waiting,
-        };
+        });
         let queue = match self.queues.get_mut(&slot.queue) {
             Some(queue) => queue,
             None => self.queues.entry(slot.queue.clone()).or_default(),
@@ -218,7 +222,7 @@ impl Layout {
     }
 
     fn is_taken(&mut self, id: &TaskId, now: Timestamp) -> bool {
-        match self.tasks.get(id) {
+        match self.tasks.get(id).map(Box::as_ref) {
             Some(Slot { stand: Stand::Dead { until, .. }, .. }) if *until <= now => self.forget_dead(&id.clone()),
             Some(_) => return true,
             None => {}
@@ -228,7 +232,7 @@ impl Layout {
 
     /// The task leaves; its id stays taken for as long as was asked from the end of its last run.
     pub(in crate::backend) fn bury(&mut self, id: &TaskId, ended_at: Timestamp) {
-        if let Some(Slot { remember: Some(remember), .. }) = self.tasks.remove(id) {
+        if let Some(remember) = self.tasks.remove(id).and_then(|slot| slot.remember) {
             self.tombstones.put(id.clone(), ended_at.plus(remember));
         }
     }

@@ -1,11 +1,11 @@
 //! What an ended task leaves behind beside its record.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{CHUNK, Line, Place};
+use super::layout::{CHUNK, Line, Map, Place};
 use crate::broker::Effect;
 use crate::results::Record;
 use crate::task::{TaskId, Timestamp};
@@ -13,7 +13,7 @@ use crate::task::{TaskId, Timestamp};
 /// Ids that stay taken after their task has left.
 #[derive(Default, Serialize, Deserialize)]
 pub(in crate::backend) struct Tombstones {
-    places: HashMap<TaskId, Place>,
+    places: Map<TaskId, Place>,
     order: Line,
     last: u64,
 }
@@ -49,7 +49,7 @@ impl Tombstones {
 pub(in crate::backend) struct Outbox {
     foreign: bool,
     letters: BTreeMap<u64, Arc<Record>>,
-    by_id: HashMap<TaskId, u64>,
+    by_id: Map<TaskId, u64>,
     last: u64,
 }
 

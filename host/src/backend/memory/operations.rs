@@ -69,7 +69,8 @@ impl Layout {
         };
         // Walks over all tasks: an order of its own would cost every task something, and in this process nobody lists
         // but tests.
-        let mut found: Vec<(&TaskId, &Slot)> = self.tasks.iter().filter(matching).collect();
+        let mut found: Vec<(&TaskId, &Slot)> =
+            self.tasks.iter().map(|(id, slot)| (id, slot.as_ref())).filter(matching).collect();
         found.sort_unstable_by(|a, b| (b.1.enqueued_at, b.0).cmp(&(a.1.enqueued_at, a.0)));
         let listed = found.into_iter().take(filter.limit);
         listed.map(|(id, slot)| Standing::Here(Box::new(slot.tracked(id, now)))).collect()
@@ -79,7 +80,7 @@ impl Layout {
         if let Some(record) = self.outbox.find(id) {
             return Some(Standing::Leaving(Arc::new(record.clone())));
         }
-        match self.tasks.get(id)? {
+        match self.tasks.get(id)?.as_ref() {
             Slot { stand: Stand::Dead { until, .. }, .. } if *until <= now => None,
             slot => Some(Standing::Here(Box::new(slot.tracked(id, now)))),
         }

@@ -1,10 +1,10 @@
 //! Taking tasks: what has run out, what waits aside, then what is due.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::layout::{CHUNK, Layout, Place, Queue, Shelf, Slot, Stand};
+use super::layout::{CHUNK, Layout, Map, Place, Queue, Shelf, Slot, Stand};
 use crate::broker::shares::{PRIORITIES, shares};
 use crate::broker::{Delivery, Order, Reserve, loss_delay};
 use crate::task::{Name, Priority, Run, TaskId, Timestamp};
@@ -111,7 +111,7 @@ struct Taking<'a> {
     now: Timestamp,
     until: Timestamp,
     /// What is left of the room, of the handlers met so far.
-    left: HashMap<&'a Name, usize>,
+    left: Map<&'a Name, usize>,
     budget: usize,
     moved: bool,
     unfinished: bool,
@@ -121,7 +121,7 @@ struct Taking<'a> {
 impl<'a> Taking<'a> {
     fn new(request: &'a Reserve, now: Timestamp) -> Taking<'a> {
         let until = now.plus(request.lease);
-        let (left, taken) = (HashMap::new(), Vec::new());
+        let (left, taken) = (Map::default(), Vec::new());
         Taking { request, now, until, left, budget: CHUNK, moved: false, unfinished: false, taken }
     }
 
@@ -183,7 +183,7 @@ impl<'a> Taking<'a> {
     fn oldest_due(
         &mut self,
         queue: &mut Queue,
-        tasks: &mut HashMap<TaskId, Slot>,
+        tasks: &mut Map<TaskId, Box<Slot>>,
         priority: Priority,
     ) -> Option<TaskId> {
         let line = &mut queue.waiting[priority as usize];

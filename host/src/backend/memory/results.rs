@@ -1,13 +1,12 @@
 //! Ended tasks.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::Memory;
-use super::layout::{CHUNK, Line};
+use super::layout::{CHUNK, Line, Map};
 use crate::error::Result;
 use crate::results::{Filter, KEEP_DEAD, KEEP_DONE, Record, Results};
 use crate::task::{Name, State, TaskId, Timestamp};
@@ -15,11 +14,11 @@ use crate::task::{Name, State, TaskId, Timestamp};
 /// Records, and the orders in which they leave.
 #[derive(Default, Serialize, Deserialize)]
 pub(in crate::backend) struct Kept {
-    records: HashMap<TaskId, Entry>,
+    records: Map<TaskId, Entry>,
     /// By the time when they are forgotten.
     fading: Line,
     /// By the time of their end, to keep their number bounded.
-    ended: HashMap<Name, Ended>,
+    ended: Map<Name, Ended>,
     last: u64,
 }
 

@@ -71,7 +71,7 @@ impl HandlerView {
         let Manifest { queue, concurrency, max_retries, backoff, timeout, cpu, memory, .. } = &handler.manifest;
         HandlerView {
             name: handler.name.to_string(),
-            digest: handler.digest.clone(),
+            digest: handler.digest.to_string(),
             queue: queue.as_ref().map_or_else(|| "default".into(), ToString::to_string),
             concurrency: *concurrency,
             max_retries: max_retries.unwrap_or(MAX_RETRIES),

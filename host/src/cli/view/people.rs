@@ -74,7 +74,7 @@ impl TaskView {
         facts.extend(self.errors.iter().map(|error| ("failed run", Some(error.text()))));
         if let Some(receipt) = &self.receipt {
             facts.push(("cost", Some(cost(receipt))));
-            facts.push(("component", Some(receipt.digest.clone()).filter(|digest| !digest.is_empty())));
+            facts.push(("component", Some(receipt.digest.to_string()).filter(|digest| !digest.is_empty())));
             facts.extend(receipt.frames.iter().map(|frame| ("frame", Some(frame.clone()))));
             facts.push(("stderr", Some(receipt.stderr.clone()).filter(|stderr| !stderr.is_empty())));
         }
