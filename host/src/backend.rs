@@ -6,6 +6,8 @@ use crate::broker::{Broker, Operations, Signals};
 use crate::clock::{Clock, System};
 use crate::error::{Error, Result};
 use crate::results::Results;
+use crate::schedules::Schedules;
+use crate::store::Store;
 
 pub mod memory;
 pub mod nats;
@@ -26,6 +28,10 @@ pub struct Backend {
     pub operations: Arc<dyn Operations>,
     /// Ended tasks.
     pub results: Arc<dyn Results>,
+    /// Cron.
+    pub schedules: Arc<dyn Schedules>,
+    /// What handlers keep.
+    pub store: Arc<dyn Store>,
     /// Whether ends may leave letters in the broker's outbox, to be relayed.
     pub has_outbox: bool,
 }

@@ -82,6 +82,7 @@ impl Load {
             upstream: Vec::new(),
             options: TaskOptions::default(),
             chain: None,
+            group: None,
         }
     }
 

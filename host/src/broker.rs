@@ -14,7 +14,7 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::error::Result;
 use crate::results::{Filter, Record};
-use crate::task::{Ending, FailedRun, Headers, Name, Priority, Run, State, TaskId, Timestamp, WorkerId};
+use crate::task::{Ending, FailedRun, Headers, Name, Priority, Rate, Run, State, TaskId, Timestamp, WorkerId};
 
 pub mod shares;
 
@@ -24,6 +24,9 @@ pub trait Broker: Send + Sync {
     /// Accepts tasks: what is answered is durable. All or nothing per call. A message whose id is held by an unfinished
     /// task, a dead letter or a tombstone is not pushed again, and its answer says so. The answers stand in the
     /// messages' order. Dropping the future leaves open whether they were accepted.
+    ///
+    /// A message whose unique key is held in its queue isn't pushed either: the answer names the holder. Its id is looked
+    /// at first.
     async fn push(&self, messages: Vec<Message>) -> Result<Vec<Pushed>>;
 
     /// Takes up to `max` tasks and gives their lease to the caller; waits at most `wait` for the first. Promotes what
@@ -33,6 +36,8 @@ pub trait Broker: Send + Sync {
     ///
     /// A task that the caller has no room for, no handler for or can't read waits aside, by handler, until a worker
     /// with room asks, and then comes before what is due in its queue and priority; it never blocks those behind it.
+    ///
+    /// Nothing is taken from a queue that is paused or at its limit, and no more than its limits allow ([`Settings`]).
     ///
     /// Dropping the future loses no task: one taken but not read is given back, or its lease runs out.
     async fn reserve(&self, request: &Reserve) -> Result<Vec<Delivery>>;
@@ -44,9 +49,12 @@ pub trait Broker: Send + Sync {
     /// Ends runs: each end and its effects are written atomically, or, where the run is no longer current, nothing of
     /// it is. One answer per end, in order. Dropping the future leaves open whether they were written; settling
     /// the same end again is then answered [`Settled::Stale`] or [`Settled::Applied`], and changes nothing twice.
+    ///
+    /// A task that is to be cancelled ([`Operations::cancel`]) and would come back later comes back at once instead, to be
+    /// delivered as [`Delivery::cancelled`].
     async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>>;
 
-    /// Effects that belong to another server and wait to be delivered there, oldest first. They are handed out until
+    /// Records that belong to another server and wait to be delivered there, oldest first. They are handed out until
     /// [`Broker::delivered`] names them, so delivering must be idempotent.
     async fn outbox(&self, max: usize) -> Result<Vec<Letter>>;
 
@@ -67,6 +75,8 @@ pub enum Signal {
     Ended(TaskId),
     /// Another process changed something.
     Changed,
+    /// The running task is to be cancelled: whoever runs it extends its lease now, and is told.
+    Cancel(TaskId),
 }
 
 /// What the command line needs.
@@ -81,6 +91,24 @@ pub trait Operations: Send + Sync {
 
     /// How full each queue is. `soon`: what counts as due soon.
     async fn depths(&self, soon: Duration) -> Result<Vec<Depth>>;
+
+    /// Cancels waiting tasks: each end's `run` names the number that [`Operations::get`] last gave (0 before the first
+    /// run), and its ending is [`Ending::Cancelled`]; where that still holds and the task waits, it is ended as by
+    /// [`Broker::settle`]. A running one is marked instead: its worker is told at once ([`Signal::Cancel`]) and with the
+    /// next extension, and writes the end itself; should the run be lost or fail first, the task is delivered once more, as
+    /// [`Delivery::cancelled`]. One answer per end, in order. Idempotent.
+    async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>>;
+
+    /// Dead letters are due again now, with all their retries: failed and lost runs count from 0, the history stays. One
+    /// answer per id, in order. (Their records are the caller's to delete, before: a later record replaces them anyway.)
+    async fn revive(&self, ids: &[TaskId]) -> Result<Vec<Revive>>;
+
+    /// Drops dead letters; their ids stay taken as after any end. How many there were.
+    async fn remove(&self, ids: &[TaskId]) -> Result<u64>;
+
+    /// Changes a queue's settings, in all workers from their next reserve on; a queue that has some is among the
+    /// [`Operations::depths`] even when it is empty.
+    async fn configure(&self, queue: &Name, settings: &[Setting]) -> Result<()>;
 
     /// Says that a worker lives and what it has; forgotten 3 × `every` after the last time.
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()>;
@@ -108,6 +136,8 @@ pub struct Message {
     /// For an id that someone chose or that is derived: how long after its end it stays taken. None for a generated
     /// one, which nobody pushes again.
     pub remember: Option<Duration>,
+    /// A key that at most one task of the queue holds.
+    pub unique: Option<Unique>,
     /// Version of the envelope: a worker that reads only older ones leaves it to others.
     pub format: u8,
     /// The task as `codec` wrote it; opaque here.
@@ -123,14 +153,25 @@ pub enum Due {
     After(Duration),
     /// At this time; if it is past, at once, as if it were due now.
     At(Timestamp),
+    /// Once so many have arrived ([`Effect::Arrive`]), at least one; until then scheduled for [`Timestamp::NEVER`].
+    Arrivals(u32),
+}
+
+/// At most one task of a queue holds a key.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Unique {
+    /// 1 to 256 bytes.
+    pub key: String,
+    /// How long from now it is held, whatever becomes of the task; none for until the task is done, dead or cancelled.
+    pub hold: Option<Duration>,
 }
 
 /// The answer to one pushed message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// The task that holds the id.
+    /// The task that holds the id, or the unique key.
     pub id: TaskId,
-    /// False where it was there before, or is remembered.
+    /// False where the id was there before, or is remembered, or the key is held.
     pub created: bool,
 }
 
@@ -188,9 +229,25 @@ pub struct Delivery {
     pub reserved_at: Timestamp,
     /// The failed runs, oldest first, at most [`HISTORY`].
     pub history: Vec<FailedRun>,
+    /// It is to be cancelled: end it so, without running it.
+    pub cancelled: bool,
+    /// What has arrived for it ([`Due::Arrivals`]).
+    pub arrived: Option<Arrived>,
     /// For `codec`.
     pub envelope: Bytes,
 }
+
+/// The results that a task waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// All of them, by index.
+    Whole(Vec<Bytes>),
+    /// They are more than [`UPSTREAM`] together, and weren't kept.
+    TooLarge,
+}
+
+/// At most so many bytes of results are kept for a task that waits for them.
+pub const UPSTREAM: usize = 4 << 20;
 
 /// So many failed runs are kept with a task: the latest.
 pub const HISTORY: usize = 25;
@@ -208,6 +265,8 @@ pub enum Held {
     Kept,
     /// Someone else has the task, or it has ended.
     Gone,
+    /// It does, and the task is to be cancelled: stop the run and end it so.
+    Cancelled,
 }
 
 /// How a run ends.
@@ -228,6 +287,18 @@ pub enum Effect {
     Record(Arc<Record>),
     /// A task to enqueue; idempotent by its id, which must be derived (`remember` is set).
     Push(Message),
+    /// A result for a task that waits for several. The first of each index counts; nothing happens where the task has left
+    /// or doesn't wait.
+    Arrive {
+        /// Who waits.
+        task: TaskId,
+        /// The queue that it waits in.
+        queue: Name,
+        /// Which of the results, from 0.
+        index: u32,
+        /// The result.
+        result: Bytes,
+    },
 }
 
 /// The answer to one end.
@@ -239,13 +310,70 @@ pub enum Settled {
     Stale,
 }
 
-/// An effect on its way to another server.
+/// What became of a wish to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It waited, and is cancelled.
+    Done,
+    /// It runs, and its worker is told.
+    Asked,
+    /// It has another run number meanwhile: look again.
+    Moved,
+    /// It has ended, or never was.
+    Gone,
+}
+
+/// What became of a wish to try a dead task again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revive {
+    /// It is pending.
+    Done,
+    /// There is no such dead letter.
+    NotDead,
+    /// Its unique key is held by this task.
+    Held(TaskId),
+}
+
+/// One of a queue's settings.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Setting {
+    /// Whether nothing is taken from it.
+    Paused(bool),
+    /// How many tasks are taken from it in a time, over all workers.
+    Rate(Option<Rate>),
+    /// How many tasks of it run at once, over all workers (≥ 1).
+    Concurrency(Option<u32>),
+}
+
+/// What holds for a queue, in all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settings {
+    /// Nothing is taken from it.
+    pub paused: bool,
+    /// At most so many are taken in a time.
+    pub rate: Option<Rate>,
+    /// At most so many run at once; those that run when a lower limit is set go on.
+    pub concurrency: Option<u32>,
+}
+
+impl Settings {
+    /// With one of them changed.
+    pub fn set(&mut self, setting: &Setting) {
+        match setting {
+            Setting::Paused(paused) => self.paused = *paused,
+            Setting::Rate(rate) => self.rate = *rate,
+            Setting::Concurrency(most) => self.concurrency = *most,
+        }
+    }
+}
+
+/// A record on its way to another server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// Names it for [`Broker::delivered`].
     pub number: u64,
     /// What to deliver.
-    pub effect: Effect,
+    pub record: Arc<Record>,
 }
 
 /// Where a task stands.
@@ -286,6 +414,10 @@ pub struct Tracked {
     pub worker: Option<WorkerId>,
     /// The failed runs, oldest first.
     pub history: Vec<FailedRun>,
+    /// It is to be cancelled.
+    pub cancelled: bool,
+    /// How many of those that it waits for have arrived, and how many there are.
+    pub arrived: Option<(u32, u32)>,
     /// For `codec`.
     pub envelope: Bytes,
 }
@@ -307,6 +439,8 @@ pub struct Depth {
     pub parked: u64,
     /// Dead letters; those that are no longer kept may be counted until they are dropped.
     pub dead: u64,
+    /// What holds for it.
+    pub settings: Settings,
 }
 
 /// What a worker tells of itself.

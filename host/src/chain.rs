@@ -54,7 +54,8 @@ fn message(id: TaskId, due: Due, step: Step, upstream: Vec<Bytes>, chain: Chain)
     let Step { handler, queue, priority, payload, content_type, headers, options, .. } = step;
     let payload = payload.or_else(|| upstream.first().cloned()).unwrap_or_default();
     let (remember, chain) = (Some(remember(&options)), Some(chain));
-    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
+    let task =
+        Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group: None };
     codec::message(task, due, remember)
 }
 

@@ -264,8 +264,9 @@ fn message(new: NewTask, queue: Name) -> Message {
     let remember = new.id.is_some().then(|| remember(&new.options));
     let id = new.id.unwrap_or_else(TaskId::generate);
     let NewTask { handler, payload, due, priority, content_type, headers, options, .. } = new;
-    let (payload, upstream, chain) = (payload.unwrap_or_default(), Vec::new(), None);
-    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
+    let (payload, upstream) = (payload.unwrap_or_default(), Vec::new());
+    let (chain, group) = (None, None);
+    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group };
     codec::message(task, due, remember)
 }
 

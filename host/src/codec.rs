@@ -1,8 +1,8 @@
 //! Wire bytes ↔ [`Task`] and [`Record`]: the only place that knows the format.
 //!
 //! An envelope is a version byte, the task's facts in postcard, then the payload as it is, so that decoding copies
-//! none of it. Version 2 has the task's chain between the two; a task without a chain is written as version 1, so that
-//! older workers go on reading it. A reader that doesn't know a version says so ([`Unreadable::Newer`]) and the task
+//! none of it. Version 2 has the task's chain between the two, version 3 whether it has a chain, and its group. A task is
+//! written in the lowest version that holds it, so that older workers go on reading it. A reader that doesn't know a version says so ([`Unreadable::Newer`]) and the task
 //! waits for one that does. Records have the same versions.
 
 use std::time::Duration;
@@ -15,10 +15,20 @@ use crate::results::Record;
 use crate::task::{Chain, Headers, Name, Priority, Task, TaskId, TaskOptions};
 
 /// The newest version: what [`decode`] reads up to.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
-/// Without a chain.
+/// With neither chain nor group.
 const PLAIN: u8 = 1;
+/// With a chain.
+const CHAINED: u8 = 2;
+
+fn version<C, G>(chain: &Option<C>, group: &Option<G>) -> u8 {
+    match (chain, group) {
+        (None, None) => PLAIN,
+        (Some(_), None) => CHAINED,
+        (_, Some(_)) => FORMAT,
+    }
+}
 
 /// Why bytes are no task.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,17 +74,20 @@ struct Read {
 pub fn message(task: Task, due: Due, remember: Option<Duration>) -> Message {
     let envelope = encode(&task);
     let Task { id, handler, queue, priority, .. } = task;
-    Message { id, queue, handler, priority, due, remember, format: envelope[0], envelope }
+    Message { id, queue, handler, priority, due, remember, unique: None, format: envelope[0], envelope }
 }
 
 /// The bytes that travel.
 pub fn encode(task: &Task) -> Bytes {
     let mut out = BytesMut::with_capacity(160 + task.payload.len());
-    let Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain } = task;
-    out.put_u8(if chain.is_some() { FORMAT } else { PLAIN });
+    let Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group } = task;
+    let version = version(chain, group);
+    out.put_u8(version);
     write(&Written { id, handler, queue, priority: *priority, content_type, headers, upstream, options }, &mut out);
-    if let Some(chain) = chain {
-        write(chain, &mut out);
+    match (version, chain, group) {
+        (PLAIN, ..) => {}
+        (CHAINED, Some(chain), _) => write(chain, &mut out),
+        _ => write(&(chain, group), &mut out),
     }
     out.extend_from_slice(payload);
     out.freeze()
@@ -85,25 +98,27 @@ pub fn decode(envelope: &Bytes) -> Result<Task, Unreadable> {
     let corrupt = |e: postcard::Error| Unreadable::Corrupt { length: envelope.len(), reason: e.to_string() };
     let (version, facts) = versioned(envelope)?;
     let (read, mut payload) = postcard::take_from_bytes::<Read>(facts).map_err(corrupt)?;
-    let mut chain = None;
-    if version != PLAIN {
+    let (mut chain, mut group) = (None, None);
+    if version == CHAINED {
         let (read, rest) = postcard::take_from_bytes::<Chain>(payload).map_err(corrupt)?;
         (chain, payload) = (Some(read), rest);
+    } else if version != PLAIN {
+        let ((read_chain, read_group), rest) = postcard::take_from_bytes(payload).map_err(corrupt)?;
+        (chain, group, payload) = (read_chain, read_group, rest);
     }
     let Read { id, handler, queue, priority, content_type, headers, upstream, options } = read;
     let payload = envelope.slice(envelope.len() - payload.len()..);
-    Ok(Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain })
+    Ok(Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group })
 }
 
 /// The bytes under which a record is kept: a version byte, then postcard.
 pub fn encode_record(record: &Record) -> Bytes {
     let mut out = BytesMut::with_capacity(256 + record.result.as_ref().map_or(0, Bytes::len));
-    out.put_u8(if record.chain.is_some() { FORMAT } else { PLAIN });
+    let version = version(&record.chain, &record.group);
+    out.put_u8(version);
     write(record, &mut out);
-    if record.chain.is_none() {
-        // The chain is a record's last field, and its absence the last byte: version 1 ends before it.
-        out.truncate(out.len() - 1);
-    }
+    // Chain and group are a record's last fields, and the absence of each is a byte: older versions end before them.
+    out.truncate(out.len() - usize::from(FORMAT - version));
     out.freeze()
 }
 
@@ -111,7 +126,8 @@ pub fn encode_record(record: &Record) -> Bytes {
 pub fn decode_record(bytes: &[u8]) -> Result<Record, Unreadable> {
     let (version, record) = versioned(bytes)?;
     let read = match version {
-        PLAIN => postcard::from_bytes(&[record, &[0]].concat()),
+        PLAIN => postcard::from_bytes(&[record, &[0, 0]].concat()),
+        CHAINED => postcard::from_bytes(&[record, &[0]].concat()),
         _ => postcard::from_bytes(record),
     };
     read.map_err(|e| Unreadable::Corrupt { length: bytes.len(), reason: e.to_string() })
@@ -163,6 +179,7 @@ mod tests {
                     options: TaskOptions::default(),
                 }],
             }),
+            group: None,
         }
     }
 

@@ -28,6 +28,8 @@
 //! | [`chain`] | tasks that follow one another |
 //! | [`broker`] | the seams between all of these and whatever keeps the tasks |
 //! | [`results`] | the seam behind which ended tasks are kept |
+//! | [`schedules`] | the seam behind which cron schedules are kept |
+//! | [`store`] | the seam behind which handlers keep what outlives a run |
 //! | [`backend`] | the seams' implementations, and the only place that names a server |
 //! | [`codec`] | wire bytes ↔ task |
 //! | [`mod@bench`] | load, and what came of it |
@@ -60,6 +62,8 @@ pub mod error;
 pub mod results;
 pub mod retry;
 pub mod sandbox;
+pub mod schedules;
+pub mod store;
 pub mod task;
 pub mod text;
 pub mod worker;

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::task::{FailedRun, Failure, Link, Name, Priority, Receipt, State, TaskId, TaskOptions, Timestamp, WorkerId};
+use crate::task::{
+    FailedRun, Failure, Link, Member, Name, Priority, Receipt, State, TaskId, TaskOptions, Timestamp, WorkerId,
+};
 
 /// Tasqueue's `Results`: what became of tasks that have ended.
 #[async_trait]
@@ -83,8 +85,10 @@ pub struct Record {
     pub receipt: Receipt,
     /// How long this record is kept from `finished_at`.
     pub keep: Duration,
-    /// Where it stood in a chain. The last field, for `codec`.
+    /// Where it stood in a chain. This and what follows are the last fields, for `codec`.
     pub chain: Option<Link>,
+    /// Where it stood in a group.
+    pub group: Option<Member>,
 }
 
 /// Which tasks to list.

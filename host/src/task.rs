@@ -17,6 +17,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Later than any other: for a task that waits for something else than a time. Backends keep it exactly, those with
+    /// floating point numbers, too.
+    pub const NEVER: Timestamp = Timestamp(9_000_000_000_000_000);
+
     /// This moment and `span` more; the latest moment there is rather than an overflow.
     pub fn plus(self, span: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(millis(span)))
@@ -217,6 +221,61 @@ impl Priority {
     pub const ALL: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
 }
 
+/// So many in a time: `100/s`, `30/m`, `1000/h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// How many, at least 1.
+    pub tasks: u32,
+    /// In this time.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// The time between two, in microseconds; at least one.
+    pub fn interval_us(self) -> u64 {
+        (u64::try_from(self.per.as_micros()).unwrap_or(u64::MAX) / u64::from(self.tasks.max(1))).max(1)
+    }
+
+    /// How many may come at once after a pause: what comes in a tenth of a second, at least one.
+    pub fn burst(self) -> u64 {
+        (100_000 / self.interval_us()).max(1)
+    }
+}
+
+/// The text is none of `100/s`, `30/m`, `1000/h`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rate \"{0}\": expected a number from 1 to 1000000 and a time, such as 100/s, 30/m or 1000/h")]
+pub struct InvalidRate(String);
+
+impl FromStr for Rate {
+    type Err = InvalidRate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRate> {
+        let parsed = text.split_once('/').and_then(|(tasks, unit)| {
+            let tasks = tasks.parse().ok().filter(|tasks| (1..=1_000_000).contains(tasks))?;
+            let seconds = match unit {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                _ => return None,
+            };
+            Some(Rate { tasks, per: Duration::from_secs(seconds) })
+        });
+        parsed.ok_or_else(|| InvalidRate(text.chars().take(80).flat_map(char::escape_debug).collect()))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.per.as_secs() {
+            1 => write!(f, "{}/s", self.tasks),
+            60 => write!(f, "{}/m", self.tasks),
+            3600 => write!(f, "{}/h", self.tasks),
+            _ => write!(f, "{}/{}", self.tasks, humantime::format_duration(self.per)),
+        }
+    }
+}
+
 /// How long to wait before the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
@@ -362,6 +421,20 @@ impl Link {
     }
 }
 
+/// Where a task stands in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The group's id: its members' ids are `<id>/m1`, `<id>/m2`, …, or, for a member that is a chain, that chain's;
+    /// its callback's is `<id>/cb`.
+    pub group: TaskId,
+    /// 1 for the first member, 0 for the callback.
+    pub index: u32,
+    /// How many members there are.
+    pub of: u32,
+    /// The queue of the callback, if there is one.
+    pub callback: Option<Name>,
+}
+
 /// A chain as one of its steps carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
@@ -395,6 +468,8 @@ pub struct Task {
     pub options: TaskOptions,
     /// The chain that it is a step of.
     pub chain: Option<Chain>,
+    /// The group that it, or its chain, is a member of.
+    pub group: Option<Member>,
 }
 
 /// The largest payload, in bytes.

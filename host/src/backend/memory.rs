@@ -11,13 +11,19 @@ use super::Backend;
 use crate::broker::{Signal, Signals};
 use crate::clock::Clock;
 
+mod alter;
+pub(in crate::backend) mod arrivals;
 mod broker;
 mod ends;
 pub(in crate::backend) mod layout;
 mod leftovers;
+mod limits;
 mod operations;
 pub(in crate::backend) mod reserve;
 pub(in crate::backend) mod results;
+mod schedules;
+pub(in crate::backend) mod store;
+mod uniques;
 
 use layout::Layout;
 
@@ -33,7 +39,9 @@ pub fn open(clock: Arc<dyn Clock>, foreign_results: bool) -> Backend {
         broker: memory.clone(),
         signals: memory.clone(),
         operations: memory.clone(),
-        results: memory,
+        results: memory.clone(),
+        schedules: memory.clone(),
+        store: memory,
         has_outbox: foreign_results,
     }
 }
@@ -53,6 +61,13 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, Layout> {
         // A panic under the lock is a bug in this folder; going on with what is there loses less than refusing it all.
         self.layout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn signal(&self, signals: impl Iterator<Item = Signal>) {
+        for signal in signals {
+            // Nobody listening any more is fine.
+            let _ = self.signals.send(signal);
+        }
     }
 }
 

@@ -37,8 +37,10 @@ mod link;
 mod operations;
 mod replica;
 mod results;
+mod schedules;
 mod sender;
 mod state;
+mod store;
 mod time;
 
 use command::{Answer, Command};
@@ -92,7 +94,9 @@ pub async fn open(options: &NatsOptions, tuning: Tuning, foreign_results: bool) 
         broker: nats.clone(),
         signals: nats.clone(),
         operations: nats.clone(),
-        results: nats,
+        results: nats.clone(),
+        schedules: nats.clone(),
+        store: nats,
         has_outbox: foreign_results,
     })
 }

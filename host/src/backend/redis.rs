@@ -26,8 +26,10 @@ mod link;
 mod operations;
 mod reserve;
 mod results;
+mod schedules;
 mod scripts;
 mod signals;
+mod store;
 mod wire;
 
 use layout::Layout;
@@ -69,7 +71,9 @@ pub async fn open(options: &RedisOptions, time: Time, foreign_results: bool) -> 
         broker: redis.clone(),
         signals: redis.clone(),
         operations: redis.clone(),
-        results: redis,
+        results: redis.clone(),
+        schedules: redis.clone(),
+        store: redis,
         has_outbox: foreign_results,
     })
 }

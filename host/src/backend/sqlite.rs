@@ -31,7 +31,9 @@ mod link;
 mod operations;
 mod results;
 mod rows;
+mod schedules;
 mod schema;
+mod store;
 mod tidy;
 mod turn;
 mod wake;
@@ -58,7 +60,9 @@ pub async fn open(options: &SqliteOptions, clock: Arc<dyn Clock>, foreign_result
         broker: sqlite.clone(),
         signals: sqlite.clone(),
         operations: sqlite.clone(),
-        results: sqlite,
+        results: sqlite.clone(),
+        schedules: sqlite.clone(),
+        store: sqlite,
         has_outbox: foreign_results,
     })
 }

@@ -74,7 +74,7 @@ async fn next_look(signals: &mut Receiver<Signal>, id: &TaskId, next: Instant) {
         loop {
             match signals.recv().await {
                 Ok(Signal::Ended(ended)) if ended == *id => return,
-                Ok(Signal::Ended(_)) => {}
+                Ok(Signal::Ended(_) | Signal::Cancel(_)) => {}
                 // A busy broker changes all the time.
                 Ok(Signal::Changed) | Err(RecvError::Lagged(_)) => return tokio::time::sleep_until(soonest).await,
                 Err(RecvError::Closed) => std::future::pending().await,

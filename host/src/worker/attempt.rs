@@ -192,6 +192,7 @@ fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
         history,
         receipt: ended.receipt,
         chain: ended.link,
+        group: None,
         keep: ended.keep,
     }
 }

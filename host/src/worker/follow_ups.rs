@@ -12,7 +12,7 @@ pub(super) fn message(follow_up: FollowUp, sandbox: &Sandbox) -> Message {
     let own = || sandbox.handlers().get(&handler).and_then(|handler| handler.manifest.queue.clone());
     let queue = queue.or_else(own).unwrap_or_else(Name::default_queue);
     let (due, remember) = (Due::After(delay), Some(remember(&options)));
-    let (upstream, chain) = (Vec::new(), None);
-    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain };
+    let (upstream, chain, group) = (Vec::new(), None, None);
+    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group };
     codec::message(task, due, remember)
 }

@@ -8,7 +8,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Trouble;
 use crate::backend::Backend;
-use crate::broker::{Effect, Letter};
 use crate::error::Result;
 
 const BATCH: usize = 500;
@@ -39,20 +38,9 @@ pub(super) fn start(backend: &Backend) -> Option<AbortOnDropHandle<()>> {
 pub(super) async fn relay(backend: &Backend) -> Result<usize> {
     let letters = backend.broker.outbox(BATCH).await?;
     let numbers: Vec<u64> = letters.iter().map(|letter| letter.number).collect();
-    let (mut records, mut messages) = (Vec::new(), Vec::new());
-    for Letter { effect, .. } in letters {
-        match effect {
-            Effect::Record(record) => records.push(Arc::unwrap_or_clone(record)),
-            Effect::Push(message) => messages.push(message),
-        }
-    }
-    if !records.is_empty() {
-        backend.results.record(records).await?;
-    }
-    if !messages.is_empty() {
-        backend.broker.push(messages).await?;
-    }
     if !numbers.is_empty() {
+        let records = letters.into_iter().map(|letter| Arc::unwrap_or_clone(letter.record)).collect();
+        backend.results.record(records).await?;
         backend.broker.delivered(&numbers).await?;
     }
     Ok(numbers.len())

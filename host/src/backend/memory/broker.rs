@@ -82,15 +82,12 @@ impl Broker for Memory {
         if wake {
             self.changed.notify_waiters();
         }
-        for signal in signals {
-            // Nobody listening any more is fine.
-            let _ = self.signals.send(signal);
-        }
+        self.signal(signals.into_iter());
         Ok(answers)
     }
 
     async fn outbox(&self, max: usize) -> Result<Vec<Letter>> {
-        Ok(self.lock().outbox.letters(max).map(|(number, effect)| Letter { number, effect }).collect())
+        Ok(self.lock().outbox.letters(max).collect())
     }
 
     async fn delivered(&self, letters: &[u64]) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Ending and extending runs: each is fenced by the run's number.
 
+use std::time::Duration;
+
 use super::layout::{Layout, Stand};
 use crate::broker::{Effect, End, HISTORY, Held, Settled, Signal};
 use crate::task::{Ending, FailedRun, Run, TaskId, Timestamp, WorkerId};
@@ -22,7 +24,7 @@ impl Layout {
             *end = until;
         }
         self.leases.insert(slot.at(until), run.id.clone());
-        Held::Kept
+        if slot.cancelled { Held::Cancelled } else { Held::Kept }
     }
 
     pub(in crate::backend) fn settle(&mut self, end: End, now: Timestamp) -> Written {
@@ -31,26 +33,29 @@ impl Layout {
             return Written { answer: Settled::Stale, ended: None, waits: false };
         };
         self.leases.remove(&lease);
+        // Where a queue is at its limit, an end makes room.
+        let mut frees = false;
         if let Some(queue) = self.queues.get_mut(&run.queue) {
             queue.running -= 1;
+            frees = queue.settings.concurrency.is_some();
         }
         let mut waits = true;
         let mut ended = None;
         match ending {
             Ending::Done | Ending::Cancelled => {
                 self.bury(&run.id, now);
-                (ended, waits) = (Some(Signal::Ended(run.id)), false);
+                (ended, waits) = (Some(Signal::Ended(run.id)), frees);
             }
             Ending::Dead { keep } => {
                 self.keep_dead(&run.id, now, keep);
-                (ended, waits) = (Some(Signal::Ended(run.id)), false);
+                (ended, waits) = (Some(Signal::Ended(run.id)), frees);
             }
-            Ending::Retry { after, failed } => self.wait(&run.id, now.plus(after), Some(failed)),
-            Ending::Snooze { after } | Ending::Release { after } => self.wait(&run.id, now.plus(after), None),
-            Ending::Park => self.park(run.id),
+            Ending::Retry { after, failed } => self.wait(&run.id, after, Some(failed), now),
+            Ending::Snooze { after } | Ending::Release { after } => self.wait(&run.id, after, None, now),
+            Ending::Park => self.park(run.id, now),
         }
         for effect in effects {
-            waits |= matches!(effect, Effect::Push(_));
+            waits |= !matches!(effect, Effect::Record(_));
             self.apply(effect, now);
         }
         Written { answer: Settled::Applied, ended, waits }
@@ -65,8 +70,9 @@ impl Layout {
         }
     }
 
-    fn wait(&mut self, id: &TaskId, due_at: Timestamp, failed: Option<FailedRun>) {
+    fn wait(&mut self, id: &TaskId, after: Duration, failed: Option<FailedRun>, now: Timestamp) {
         let Some(slot) = self.tasks.get_mut(id) else { return };
+        let due_at = if slot.cancelled { now } else { now.plus(after) };
         (slot.due_at, slot.stand) = (due_at, Stand::Waiting);
         if let Some(failed) = failed {
             slot.failed += 1;
@@ -79,18 +85,22 @@ impl Layout {
         queue.waiting[slot.priority as usize].insert(slot.place(), id.clone());
     }
 
-    fn park(&mut self, id: TaskId) {
+    fn park(&mut self, id: TaskId, now: Timestamp) {
         let Some(slot) = self.tasks.get_mut(&id) else { return };
+        if slot.cancelled {
+            return self.wait(&id, Duration::ZERO, None, now);
+        }
         slot.stand = Stand::Aside { parked: true };
         let queue = self.queues.entry(slot.queue.clone()).or_default();
         queue.aside.entry(slot.shelf(true)).or_default().insert(slot.place(), id);
     }
 
-    fn apply(&mut self, effect: Effect, now: Timestamp) {
+    pub(super) fn apply(&mut self, effect: Effect, now: Timestamp) {
         match effect {
             Effect::Push(message) => drop(self.push(message, now)),
             Effect::Record(record) if self.outbox.is_foreign() => self.outbox.post(record),
             Effect::Record(record) => self.results.record(record, now),
+            Effect::Arrive { task, queue, index, result } => self.arrive(&task, &queue, index, result, now),
         }
     }
 

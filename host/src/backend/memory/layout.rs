@@ -9,10 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::arrivals::Arrivals;
 use super::leftovers::{Outbox, Tombstones};
 use super::results::Kept;
-use crate::broker::{Due, Message, Pushed, Tracked, WorkerReport};
+use super::store::Owned;
+use super::uniques::Uniques;
+use crate::broker::{Due, Message, Pushed, Settings, Tracked, Unique, WorkerReport};
 use crate::results::KEEP_DEAD;
+use crate::schedules::Plan;
 use crate::task::{FailedRun, Name, Priority, State, TaskId, Timestamp, WorkerId};
 
 /// No call removes, takes back or moves aside more than this: none holds the lock for long.
@@ -36,8 +40,11 @@ pub(in crate::backend) struct Layout {
     /// Running tasks by the end of their lease.
     pub(in crate::backend) leases: Line,
     /// Dead letters by the time when they are forgotten.
-    fading: Line,
+    pub(in crate::backend) fading: Line,
     tombstones: Tombstones,
+    pub(in crate::backend) uniques: Uniques,
+    pub(in crate::backend) plans: BTreeMap<Name, Plan>,
+    pub(in crate::backend) stores: BTreeMap<Name, Owned>,
     pub(in crate::backend) outbox: Outbox,
     pub(in crate::backend) results: Kept,
     /// With the time until which each is believed to live.
@@ -55,6 +62,7 @@ pub(in crate::backend) struct Slot {
     pub(in crate::backend) format: u8,
     pub(in crate::backend) envelope: Bytes,
     remember: Option<Duration>,
+    pub(in crate::backend) unique: Option<Box<Unique>>,
     number: u64,
     pub(in crate::backend) enqueued_at: Timestamp,
     pub(in crate::backend) due_at: Timestamp,
@@ -62,6 +70,10 @@ pub(in crate::backend) struct Slot {
     pub(in crate::backend) failed: u32,
     pub(in crate::backend) lost: u32,
     pub(in crate::backend) history: Vec<FailedRun>,
+    /// It is to be cancelled.
+    pub(in crate::backend) cancelled: bool,
+    /// What it waits for, until it leaves.
+    pub(in crate::backend) arrivals: Option<Box<Arrivals>>,
     pub(in crate::backend) stand: Stand,
 }
 
@@ -95,6 +107,9 @@ pub(in crate::backend) struct Queue {
     pub(in crate::backend) running: u64,
     /// Dead letters, the oldest first, to keep their number bounded.
     pub(in crate::backend) dead: Line,
+    pub(in crate::backend) settings: Settings,
+    /// When, in microseconds, what was taken so far would all have been due at the queue's rate.
+    pub(in crate::backend) reached: u64,
 }
 
 /// What all tasks on a shelf have in common, so that a caller finds those that it can run without looking at others.
@@ -149,6 +164,8 @@ impl Slot {
             started_at,
             worker,
             history: self.history.clone(),
+            cancelled: self.cancelled,
+            arrived: self.arrivals.as_ref().map(|arrivals| arrivals.progress()),
             envelope: self.envelope.clone(),
         }
     }
@@ -162,6 +179,9 @@ impl Layout {
             leases: Line::new(),
             fading: Line::new(),
             tombstones: Tombstones::default(),
+            uniques: Uniques::default(),
+            plans: BTreeMap::new(),
+            stores: BTreeMap::new(),
             outbox: Outbox::new(foreign_results),
             results: Kept::default(),
             workers: Map::default(),
@@ -184,11 +204,18 @@ impl Layout {
         if self.is_taken(&id, now) {
             return Pushed { id, created: false };
         }
+        if let Some(unique) = &message.unique {
+            if let Some(holder) = self.uniques.holder(&message.queue, &unique.key, now) {
+                return Pushed { id: holder.clone(), created: false };
+            }
+            self.uniques.take(&message.queue, unique, id.clone(), now);
+        }
         self.accepted += 1;
-        let due_at = match message.due {
-            Due::Now => now,
-            Due::After(span) => now.plus(span),
-            Due::At(time) => time.max(now),
+        let (due_at, arrivals) = match message.due {
+            Due::Now => (now, None),
+            Due::After(span) => (now.plus(span), None),
+            Due::At(time) => (time.max(now), None),
+            Due::Arrivals(want) => (Timestamp::NEVER, Some(Box::new(Arrivals::of(want)))),
         };
         let slot = Box::new(Slot {
             queue: message.queue,
@@ -197,6 +224,7 @@ impl Layout {
             format: message.format,
             envelope: message.envelope,
             remember: message.remember,
+            unique: message.unique.map(Box::new),
             number: self.accepted,
             enqueued_at: now,
             due_at,
@@ -204,6 +232,8 @@ impl Layout {
             failed: 0,
             lost: 0,
             history: Vec::new(),
+            cancelled: false,
+            arrivals,
             stand: Stand::Waiting,
         });
         let queue = match self.queues.get_mut(&slot.queue) {
@@ -217,8 +247,11 @@ impl Layout {
 
     /// Every envelope and every result that is kept.
     pub(in crate::backend) fn kept_bytes(&self) -> impl Iterator<Item = &Bytes> {
+        let arrived = self.tasks.values().filter_map(|slot| slot.arrivals.as_ref()).flat_map(|all| all.results());
         let envelopes = self.tasks.values().map(|slot| &slot.envelope);
-        envelopes.chain(self.results.all().chain(self.outbox.all()).filter_map(|record| record.result.as_ref()))
+        envelopes
+            .chain(arrived)
+            .chain(self.results.all().chain(self.outbox.all()).filter_map(|record| record.result.as_ref()))
     }
 
     fn is_taken(&mut self, id: &TaskId, now: Timestamp) -> bool {
@@ -232,7 +265,9 @@ impl Layout {
 
     /// The task leaves; its id stays taken for as long as was asked from the end of its last run.
     pub(in crate::backend) fn bury(&mut self, id: &TaskId, ended_at: Timestamp) {
-        if let Some(remember) = self.tasks.remove(id).and_then(|slot| slot.remember) {
+        let Some(slot) = self.tasks.remove(id) else { return };
+        self.uniques.release(&slot, id);
+        if let Some(remember) = slot.remember {
             self.tombstones.put(id.clone(), ended_at.plus(remember));
         }
     }
@@ -241,6 +276,7 @@ impl Layout {
     pub(in crate::backend) fn keep_dead(&mut self, id: &TaskId, now: Timestamp, keep: Duration) {
         let (Some(slot), until) = (self.tasks.get_mut(id), now.plus(keep)) else { return };
         slot.stand = Stand::Dead { since: now, until };
+        self.uniques.release(slot, id);
         self.fading.insert(slot.at(until), id.clone());
         let queue = self.queues.entry(slot.queue.clone()).or_default();
         queue.dead.insert(slot.at(now), id.clone());
@@ -252,7 +288,7 @@ impl Layout {
         }
     }
 
-    fn forget_dead(&mut self, id: &TaskId) {
+    pub(in crate::backend) fn forget_dead(&mut self, id: &TaskId) {
         let Some(slot) = self.tasks.get(id) else { return };
         let Stand::Dead { since, until } = slot.stand else { return };
         self.fading.remove(&slot.at(until));
@@ -275,6 +311,7 @@ impl Layout {
             }
         }
         self.tombstones.forget(now);
+        self.uniques.forget(now);
         self.results.forget(now);
     }
 }

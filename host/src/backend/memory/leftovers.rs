@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{CHUNK, Line, Map, Place};
-use crate::broker::Effect;
+use crate::broker::Letter;
 use crate::results::Record;
 use crate::task::{TaskId, Timestamp};
 
@@ -74,8 +74,8 @@ impl Outbox {
         self.letters.insert(self.last, record);
     }
 
-    pub(in crate::backend) fn letters(&self, max: usize) -> impl Iterator<Item = (u64, Effect)> {
-        self.letters.iter().take(max).map(|(&number, record)| (number, Effect::Record(record.clone())))
+    pub(in crate::backend) fn letters(&self, max: usize) -> impl Iterator<Item = Letter> {
+        self.letters.iter().take(max).map(|(&number, record)| Letter { number, record: record.clone() })
     }
 
     pub(in crate::backend) fn all(&self) -> impl Iterator<Item = &Record> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::Memory;
 use super::layout::{Layout, Queue, Slot, Stand};
-use crate::broker::{Depth, Operations, Standing, WorkerReport};
+use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::Result;
 use crate::results::Filter;
 use crate::task::{Name, TaskId, Timestamp, WorkerId};
@@ -30,6 +30,38 @@ impl Operations for Memory {
         let mut depths: Vec<Depth> = queues.map(|(name, queue)| queue.depth(name, now, now.plus(soon))).collect();
         depths.sort_by(|a, b| a.queue.cmp(&b.queue));
         Ok(depths)
+    }
+
+    async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>> {
+        let now = self.clock.now();
+        let (answers, signals): (Vec<Cancel>, Vec<_>) = {
+            let mut layout = self.lock();
+            ends.into_iter().map(|end| layout.cancel(end, now)).unzip()
+        };
+        self.changed.notify_waiters();
+        self.signal(signals.into_iter().flatten());
+        Ok(answers)
+    }
+
+    async fn revive(&self, ids: &[TaskId]) -> Result<Vec<Revive>> {
+        let now = self.clock.now();
+        let answers = {
+            let mut layout = self.lock();
+            ids.iter().map(|id| layout.revive(id, now)).collect()
+        };
+        self.changed.notify_waiters();
+        Ok(answers)
+    }
+
+    async fn remove(&self, ids: &[TaskId]) -> Result<u64> {
+        let (now, mut layout) = (self.clock.now(), self.lock());
+        Ok(ids.iter().filter(|id| layout.remove(id, now)).count() as u64)
+    }
+
+    async fn configure(&self, queue: &Name, settings: &[Setting]) -> Result<()> {
+        self.lock().configure(queue, settings);
+        self.changed.notify_waiters();
+        Ok(())
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
@@ -97,6 +129,7 @@ impl Queue {
             running: self.running,
             parked: 0,
             dead: self.dead.len() as u64,
+            settings: self.settings.clone(),
         };
         for line in &self.waiting {
             let later = line.range((now, u64::MAX)..);

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
 
 use super::layout::{CHUNK, Layout, Map, Place, Queue, Shelf, Slot, Stand};
 use crate::broker::shares::{PRIORITIES, shares};
@@ -66,7 +65,8 @@ impl Layout {
             let Some((_, id)) = self.leases.pop_first() else { break };
             let Some(slot) = self.tasks.get_mut(&id) else { continue };
             slot.lost += 1;
-            slot.due_at = now.plus(loss_delay(slot.lost));
+            // One that is to be cancelled needn't wait: it isn't run again.
+            slot.due_at = if slot.cancelled { now } else { now.plus(loss_delay(slot.lost)) };
             slot.stand = Stand::Waiting;
             let queue = self.queues.entry(slot.queue.clone()).or_default();
             queue.running -= 1;
@@ -76,9 +76,9 @@ impl Layout {
     }
 
     pub(in crate::backend) fn next(&self, request: &Reserve, now: Timestamp) -> Option<Timestamp> {
-        let lines = request.queues.iter().filter_map(|(name, _)| self.queues.get(name)).flat_map(|q| &q.waiting);
-        let due = lines.filter_map(|line| line.range((now.plus(Duration::from_millis(1)), 0)..).next());
-        due.chain(self.leases.first_key_value()).map(|(place, _)| place.0).min()
+        let queues = request.queues.iter().filter_map(|(name, _)| self.queues.get(name));
+        let next = queues.filter_map(|queue| queue.next(now));
+        next.chain(self.leases.first_key_value().map(|(place, _)| place.0)).min()
     }
 }
 
@@ -130,6 +130,7 @@ impl<'a> Taking<'a> {
         let before = self.taken.len();
         let Layout { queues, tasks, leases, .. } = layout;
         let Some(queue) = queues.get_mut(queue) else { return 0 };
+        let max = queue.allowed(self.now).min(max);
         let mut heads = if queue.aside.is_empty() { BinaryHeap::new() } else { self.heads(queue, priority) };
         while self.taken.len() - before < max {
             let Some(id) = self.oldest_aside(queue, &mut heads).or_else(|| self.oldest_due(queue, tasks, priority))
@@ -142,7 +143,9 @@ impl<'a> Taking<'a> {
             let delivery = self.deliver(id, slot);
             self.taken.push(delivery);
         }
-        self.taken.len() - before
+        let taken = self.taken.len() - before;
+        queue.charge(taken, self.now);
+        taken
     }
 
     /// The oldest task of each shelf that this caller may take from.
@@ -239,6 +242,8 @@ impl<'a> Taking<'a> {
             due_at: slot.due_at,
             reserved_at: self.now,
             history: slot.history.clone(),
+            cancelled: slot.cancelled,
+            arrived: slot.arrivals.as_ref().map(|arrivals| arrivals.arrived()),
             envelope: slot.envelope.clone(),
         }
     }

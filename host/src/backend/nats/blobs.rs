@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::command::Command;
 use super::link::Link;
 use super::state::State;
-use crate::broker::{Delivery, Effect, Message, Standing};
+use crate::broker::{Arrived, Delivery, Effect, Message, Standing, UPSTREAM};
 use crate::error::{Error, Result};
 use crate::results::Record;
 
@@ -96,10 +96,12 @@ async fn fetch(link: &Link, number: u64) -> Result<Bytes> {
 
 /// Puts the long parts of these messages apart.
 pub(super) async fn pack_messages(link: &Link, messages: &[Message], inline: usize) -> Result<Vec<Message>> {
-    let pack = async |message: &Message| {
-        Ok::<_, Error>(Message { envelope: packed(link, &message.envelope, inline).await?, ..message.clone() })
-    };
-    try_join_all(messages.iter().map(pack)).await
+    try_join_all(messages.iter().map(|message| pack_message(link, message, inline))).await
+}
+
+/// Puts a long envelope apart.
+pub(super) async fn pack_message(link: &Link, message: &Message, inline: usize) -> Result<Message> {
+    Ok(Message { envelope: packed(link, &message.envelope, inline).await?, ..message.clone() })
 }
 
 /// Puts the long parts of these records apart.
@@ -119,8 +121,10 @@ async fn pack_record(link: &Link, record: &Record, inline: usize) -> Result<Reco
 pub(super) async fn pack_effect(link: &Link, effect: &Effect, inline: usize) -> Result<Effect> {
     Ok(match effect {
         Effect::Record(record) => Effect::Record(pack_record(link, record, inline).await?.into()),
-        Effect::Push(message) => {
-            Effect::Push(Message { envelope: packed(link, &message.envelope, inline).await?, ..message.clone() })
+        Effect::Push(message) => Effect::Push(pack_message(link, message, inline).await?),
+        Effect::Arrive { task, queue, index, result } => {
+            let (task, queue, index) = (task.clone(), queue.clone(), *index);
+            Effect::Arrive { task, queue, index, result: packed(link, result, inline).await? }
         }
     })
 }
@@ -138,22 +142,24 @@ pub(super) async fn unpack_record(link: &Link, record: Record) -> Result<Record>
     Ok(Record { result, ..record })
 }
 
-/// The effect as it was.
-pub(super) async fn unpack_effect(link: &Link, effect: Effect) -> Result<Effect> {
-    Ok(match effect {
-        Effect::Record(record) => Effect::Record(unpack_record(link, (*record).clone()).await?.into()),
-        Effect::Push(message) => {
-            Effect::Push(Message { envelope: unpacked(link, &message.envelope).await?, ..message })
-        }
-    })
-}
-
 /// The deliveries as they were pushed.
 pub(super) async fn unpack_deliveries(link: &Link, taken: &[Delivery]) -> Result<Vec<Delivery>> {
     let unpack = async |delivery: &Delivery| {
-        Ok::<_, Error>(Delivery { envelope: unpacked(link, &delivery.envelope).await?, ..delivery.clone() })
+        let arrived = match &delivery.arrived {
+            Some(Arrived::Whole(results)) => Some(unpack_arrived(link, results).await?),
+            arrived => arrived.clone(),
+        };
+        Ok::<_, Error>(Delivery { envelope: unpacked(link, &delivery.envelope).await?, arrived, ..delivery.clone() })
     };
     try_join_all(taken.iter().map(unpack)).await
+}
+
+async fn unpack_arrived(link: &Link, results: &[Bytes]) -> Result<Arrived> {
+    // The state counts what it holds: the numbers of what stands apart are shorter than that.
+    if results.iter().map(|packed| pieces(packed).0).sum::<u64>() > UPSTREAM as u64 {
+        return Ok(Arrived::TooLarge);
+    }
+    Ok(Arrived::Whole(try_join_all(results.iter().map(|packed| unpacked(link, packed))).await?))
 }
 
 /// The standing as users see it.
@@ -172,7 +178,10 @@ fn named(command: &Command) -> Vec<&Bytes> {
     match command {
         Command::Push(messages) => messages.iter().map(|message| &message.envelope).collect(),
         Command::Record(records) => records.iter().filter_map(|record| record.result.as_ref()).collect(),
-        Command::Settle { ends, .. } => ends.iter().flat_map(|end| end.effects.iter().filter_map(named_by)).collect(),
+        Command::Tick(tick) => vec![&tick.message.envelope],
+        Command::Settle { ends, .. } | Command::Cancel { ends, .. } => {
+            ends.iter().flat_map(|end| end.effects.iter().filter_map(named_by)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -181,6 +190,7 @@ fn named_by(effect: &Effect) -> Option<&Bytes> {
     match effect {
         Effect::Record(record) => record.result.as_ref(),
         Effect::Push(message) => Some(&message.envelope),
+        Effect::Arrive { result, .. } => Some(result),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::blobs;
 use super::command::{Answer, Ask, Command};
 use super::{LOOK, Nats};
-use crate::broker::{Broker, Delivery, Effect, End, Held, Letter, Message, Pushed, Reserve, Settled};
+use crate::broker::{Broker, Delivery, End, Held, Letter, Message, Pushed, Reserve, Settled};
 use crate::error::Result;
 use crate::task::{Ending, Run};
 
@@ -103,9 +103,11 @@ impl Broker for Nats {
 
     async fn outbox(&self, max: usize) -> Result<Vec<Letter>> {
         self.catch_up().await?;
-        let letters: Vec<(u64, Effect)> = self.replica.look(|state| state.layout.outbox.letters(max).collect());
-        let unpack =
-            async |(number, effect)| Ok(Letter { number, effect: blobs::unpack_effect(&self.link, effect).await? });
+        let letters: Vec<Letter> = self.replica.look(|state| state.layout.outbox.letters(max).collect());
+        let unpack = async |Letter { number, record }| {
+            let record = blobs::unpack_record(&self.link, (*record).clone()).await?.into();
+            Ok(Letter { number, record })
+        };
         try_join_all(letters.into_iter().map(unpack)).await
     }
 
@@ -127,7 +129,7 @@ impl Nats {
     }
 
     /// The ends with the long parts of their effects put apart.
-    async fn packed(&self, ends: &[End]) -> Result<Vec<End>> {
+    pub(super) async fn packed(&self, ends: &[End]) -> Result<Vec<End>> {
         let pack = async |end: &End| {
             let effects = end.effects.iter().map(|effect| blobs::pack_effect(&self.link, effect, self.inline));
             Ok(End { effects: try_join_all(effects).await?, run: end.run.clone(), ending: end.ending.clone() })

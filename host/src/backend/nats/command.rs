@@ -7,14 +7,18 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::broker::{Delivery, End, Held, Message, Order, Pushed, Reserve, Settled, WorkerReport};
+use crate::broker::{
+    Cancel, Delivery, End, Held, Message, Order, Pushed, Reserve, Revive, Setting, Settled, WorkerReport,
+};
 use crate::results::Record;
+use crate::schedules::{Put, Tick, Ticked};
+use crate::store::{Op, Stored};
 use crate::task::{Name, Run, TaskId, Timestamp, WorkerId};
 
 /// What the log's messages say and mean. Every process plays the same log and must come to the same state: whoever
 /// changes what a command does to the layout (`memory/`), or these bytes, takes the next number. `a_story_ends_as_ever`
 /// notices.
-pub(super) const FORMAT: u8 = 2;
+pub(super) const FORMAT: u8 = 3;
 
 /// A step from one state to the next.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +36,17 @@ pub(super) enum Command {
     Withdraw(WorkerId),
     Record(Vec<Record>),
     Delete(Vec<TaskId>),
+    Cancel {
+        ends: Vec<End>,
+        foreign: bool,
+    },
+    Revive(Vec<TaskId>),
+    Remove(Vec<TaskId>),
+    Configure(Name, Vec<Setting>),
+    Plan(Name, Bytes),
+    Unplan(Name),
+    Tick(Box<Tick>),
+    Store(Name, String, Op),
     /// The sender would write a snapshot, if nobody else is about to.
     Compact,
     /// The sender has written one, of so many bytes, and the log before it is no longer needed.
@@ -85,6 +100,11 @@ pub(super) enum Answer {
     Held(Vec<Held>),
     Settled(Vec<Settled>),
     Deleted(u64),
+    Cancelled(Vec<Cancel>),
+    Revived(Vec<Revive>),
+    Put(Put),
+    Ticked(Ticked),
+    Stored(Stored),
     /// Whether it is the sender's turn.
     Compact(bool),
     /// It named something that may have been swept meanwhile: nothing was changed, and it is to be stored again.

@@ -7,11 +7,11 @@ use futures_util::future::try_join_all;
 
 use super::Nats;
 use super::blobs;
-use super::command::Command;
-use crate::broker::{Depth, Operations, Standing, WorkerReport};
+use super::command::{Answer, Command};
+use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::Result;
 use crate::results::Filter;
-use crate::task::{TaskId, WorkerId};
+use crate::task::{Name, TaskId, WorkerId};
 
 #[async_trait]
 impl Operations for Nats {
@@ -43,6 +43,44 @@ impl Operations for Nats {
         });
         depths.sort_by(|a, b| a.queue.cmp(&b.queue));
         Ok(depths)
+    }
+
+    async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>> {
+        if ends.is_empty() {
+            return Ok(Vec::new());
+        }
+        loop {
+            let ends = self.packed(&ends).await?;
+            match self.call(Command::Cancel { ends, foreign: self.foreign_results }).await? {
+                Answer::Cancelled(answers) => return Ok(answers),
+                Answer::Refused => {}
+                other => return Err(self.odd(&other)),
+            }
+        }
+    }
+
+    async fn revive(&self, ids: &[TaskId]) -> Result<Vec<Revive>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.call(Command::Revive(ids.to_vec())).await? {
+            Answer::Revived(answers) => Ok(answers),
+            other => Err(self.odd(&other)),
+        }
+    }
+
+    async fn remove(&self, ids: &[TaskId]) -> Result<u64> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        match self.call(Command::Remove(ids.to_vec())).await? {
+            Answer::Deleted(count) => Ok(count),
+            other => Err(self.odd(&other)),
+        }
+    }
+
+    async fn configure(&self, queue: &Name, settings: &[Setting]) -> Result<()> {
+        self.call(Command::Configure(queue.clone(), settings.to_vec())).await.map(drop)
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {

@@ -141,6 +141,25 @@ impl State {
                 let removed = ids.iter().filter_map(|id| layout.results.remove(id));
                 Answer::Deleted(removed.filter(|record| until(record) > now).count() as u64)
             }
+            Command::Cancel { ends, foreign } => {
+                layout.outbox.set_foreign(foreign);
+                let mut cancel = |end| {
+                    let (answer, signal) = layout.cancel(end, now);
+                    signals.extend(signal);
+                    answer
+                };
+                Answer::Cancelled(ends.into_iter().map(&mut cancel).collect())
+            }
+            Command::Revive(ids) => Answer::Revived(ids.iter().map(|id| layout.revive(id, now)).collect()),
+            Command::Remove(ids) => Answer::Deleted(ids.iter().filter(|id| layout.remove(id, now)).count() as u64),
+            Command::Configure(queue, settings) => {
+                layout.configure(&queue, &settings);
+                Answer::Done
+            }
+            Command::Plan(name, body) => Answer::Put(layout.put(&name, body, now)),
+            Command::Unplan(name) => Answer::Deleted(layout.plans.remove(&name).is_some().into()),
+            Command::Tick(tick) => Answer::Ticked(layout.tick(*tick, now)),
+            Command::Store(owner, key, op) => Answer::Stored(layout.store(&owner, &key, op, now)),
             Command::Sweep { below } => {
                 self.swept = self.swept.max(below);
                 Answer::Done
@@ -177,7 +196,7 @@ impl State {
             return true;
         }
         let queues = request.queues.iter().filter_map(|(queue, _)| layout.queues.get(queue));
-        queues.into_iter().any(|queue| {
+        queues.filter(|queue| queue.allowed(now) > 0).any(|queue| {
             let due =
                 |line: &BTreeMap<(Timestamp, u64), _>| line.first_key_value().is_some_and(|(&(due, _), _)| due <= now);
             queue.waiting.iter().any(due) || (!queue.aside.is_empty() && self.fits(queue, request))

@@ -113,14 +113,14 @@ impl Broker for Redis {
             while !answer.is_over() {
                 let number = number << LETTERS | answer.number()?;
                 let record = wire::kept_record(&answer.bytes()?)?;
-                letters.push((record.finished_at, number, Effect::Record(record.into())));
+                letters.push((record.finished_at, number, record.into()));
             }
             Ok::<_, Error>(letters)
         });
         let mut letters: Vec<_> = try_join_all(asked).await?.into_iter().flatten().collect();
         letters.sort_by_key(|&(finished_at, number, _)| (finished_at, number));
         letters.truncate(max);
-        Ok(letters.into_iter().map(|(_, number, effect)| Letter { number, effect }).collect())
+        Ok(letters.into_iter().map(|(_, number, record)| Letter { number, record }).collect())
     }
 
     async fn delivered(&self, letters: &[u64]) -> Result<()> {
@@ -166,7 +166,7 @@ impl Redis {
             for effect in &end.effects {
                 blocks.add(queue_of(effect));
                 let searches = match effect {
-                    Effect::Push(_) => true,
+                    Effect::Push(_) | Effect::Arrive { .. } => true,
                     Effect::Record(record) => !self.foreign_results && !wire::is_generated(&record.id),
                 };
                 if searches {
@@ -197,6 +197,7 @@ fn arguments(effect: &Effect) -> usize {
     match effect {
         Effect::Record(_) => wire::RECORD,
         Effect::Push(_) => wire::MESSAGE,
+        Effect::Arrive { .. } => todo!(),
     }
 }
 
@@ -204,6 +205,7 @@ fn queue_of(effect: &Effect) -> &Name {
     match effect {
         Effect::Record(record) => &record.queue,
         Effect::Push(message) => &message.queue,
+        Effect::Arrive { queue, .. } => queue,
     }
 }
 
@@ -240,6 +242,7 @@ fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>
         match effect {
             Effect::Push(message) => wire::message(message, place, call),
             Effect::Record(record) => wire::record(record, place, call),
+            Effect::Arrive { .. } => todo!(),
         }
     }
 }
@@ -248,6 +251,7 @@ fn weight(end: &End) -> usize {
     let of = |effect: &Effect| match effect {
         Effect::Record(record) => record.result.as_ref().map_or(0, |result| result.len()),
         Effect::Push(message) => message.envelope.len(),
+        Effect::Arrive { result, .. } => result.len(),
     };
     end.effects.iter().map(of).sum()
 }

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use super::scripts::{self, FAR};
 use super::wire::{self, Answer, span};
 use super::{Queues, Redis};
-use crate::broker::{Depth, Operations, Standing, WorkerReport};
+use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::{Error, Result};
 use crate::results::{Cursor, Filter};
 use crate::task::{Name, State, TaskId, Timestamp, WorkerId};
@@ -42,6 +42,22 @@ impl Operations for Redis {
     async fn depths(&self, soon: Duration) -> Result<Vec<Depth>> {
         let queues = self.meet(&[]).await?;
         try_join_all(queues.keys().map(|queue| self.depth(queue, soon))).await
+    }
+
+    async fn cancel(&self, _: Vec<End>) -> Result<Vec<Cancel>> {
+        Err(Error::rejected("not yet"))
+    }
+
+    async fn revive(&self, _: &[TaskId]) -> Result<Vec<Revive>> {
+        Err(Error::rejected("not yet"))
+    }
+
+    async fn remove(&self, _: &[TaskId]) -> Result<u64> {
+        Err(Error::rejected("not yet"))
+    }
+
+    async fn configure(&self, _: &Name, _: &[Setting]) -> Result<()> {
+        Err(Error::rejected("not yet"))
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
@@ -139,6 +155,7 @@ impl Redis {
             running: answer.number()?,
             parked: answer.number()?,
             dead: answer.number()?,
+            settings: Default::default(),
         })
     }
 

@@ -24,6 +24,7 @@ pub(super) fn message(message: &Message, place: usize, call: &mut ScriptInvocati
         Due::Now => (0, 0),
         Due::After(after) => (0, span(after)),
         Due::At(time) => (1, time.0.min(FAR)),
+        Due::Arrivals(_) => todo!(),
     };
     let chosen = u64::from(is_chosen(message));
     let meta = pack(&[(0, 1), (place as u64, 2), (message.priority as u64, 1), (chosen, 1), (is_date, 1), (due, 7)]);
@@ -258,6 +259,8 @@ pub(super) fn delivery(answer: &mut Answer, queue: &Name, reserved_at: Timestamp
         due_at: past.due_at,
         reserved_at,
         history: past.history,
+        cancelled: false,
+        arrived: None,
         envelope: head.envelope,
     })
 }
@@ -291,6 +294,8 @@ pub(super) fn standing(answer: &mut Answer, id: &TaskId, queue: &Name) -> Result
         started_at: None,
         worker: None,
         history: past.history,
+        cancelled: false,
+        arrived: None,
         envelope: head.envelope,
     };
     if !run.is_empty() {

@@ -26,6 +26,7 @@ impl Turn<'_> {
             Due::Now => self.now,
             Due::After(span) => self.now.plus(span),
             Due::At(time) => time.max(self.now),
+            Due::Arrivals(_) => todo!(),
         };
         let inserted = self
             .sql(

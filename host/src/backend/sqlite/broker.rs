@@ -12,7 +12,7 @@ use super::claim::Look;
 use super::link::{Kind, Link};
 use super::rows::{Columns, collect, limit};
 use super::turn::Turn;
-use crate::broker::{Broker, Delivery, Effect, End, Held, Letter, Message, Pushed, Reserve, Settled};
+use crate::broker::{Broker, Delivery, End, Held, Letter, Message, Pushed, Reserve, Settled};
 use crate::error::{Error, Result};
 use crate::task::{Run, Timestamp};
 
@@ -84,7 +84,7 @@ impl Broker for Sqlite {
             let mut letters = db.prepare_cached("SELECT number, record FROM tasq_outbox ORDER BY number LIMIT ?1")?;
             collect(letters.query([limit(max)])?, |row| {
                 let number: i64 = row.get("number")?;
-                Ok(Letter { number: number.cast_unsigned(), effect: Effect::Record(Arc::new(row.record()?)) })
+                Ok(Letter { number: number.cast_unsigned(), record: Arc::new(row.record()?) })
             })
         })
         .await

@@ -103,6 +103,8 @@ impl Turn<'_> {
             due_at: row.time("due_at")?,
             reserved_at: self.now,
             history: row.history()?,
+            cancelled: false,
+            arrived: None,
             envelope,
         };
         // The statement is finished only when it has been asked for a second row.

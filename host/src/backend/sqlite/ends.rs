@@ -55,6 +55,7 @@ impl Turn<'_> {
                 Effect::Push(message) => drop(self.push(message)?),
                 Effect::Record(record) if self.foreign_results => self.post(record)?,
                 Effect::Record(record) => self.record(record)?,
+                Effect::Arrive { .. } => todo!(),
             }
         }
         Ok(Settled::Applied)

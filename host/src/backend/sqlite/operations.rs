@@ -11,7 +11,7 @@ use super::Sqlite;
 use super::error::unreadable;
 use super::link::Kind;
 use super::rows::{Columns, collect, limit, stored, tracked};
-use crate::broker::{Depth, Operations, Standing, WorkerReport};
+use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::{Error, Result};
 use crate::results::Filter;
 use crate::task::{Name, State, TaskId, Timestamp, WorkerId};
@@ -32,6 +32,22 @@ impl Operations for Sqlite {
 
     async fn depths(&self, soon: Duration) -> Result<Vec<Depth>> {
         self.read(move |db, now| depths(db, now, now.plus(soon))).await
+    }
+
+    async fn cancel(&self, _: Vec<End>) -> Result<Vec<Cancel>> {
+        Err(Error::rejected("not yet"))
+    }
+
+    async fn revive(&self, _: &[TaskId]) -> Result<Vec<Revive>> {
+        Err(Error::rejected("not yet"))
+    }
+
+    async fn remove(&self, _: &[TaskId]) -> Result<u64> {
+        Err(Error::rejected("not yet"))
+    }
+
+    async fn configure(&self, _: &Name, _: &[Setting]) -> Result<()> {
+        Err(Error::rejected("not yet"))
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
@@ -168,5 +184,5 @@ fn depths(db: &Connection, now: Timestamp, soon: Timestamp) -> Result<Vec<Depth>
 }
 
 fn empty(queue: Name) -> Depth {
-    Depth { queue, scheduled: 0, soon: 0, pending: 0, running: 0, parked: 0, dead: 0 }
+    Depth { queue, scheduled: 0, soon: 0, pending: 0, running: 0, parked: 0, dead: 0, settings: Default::default() }
 }

@@ -99,6 +99,8 @@ pub(super) fn tracked(row: &Row<'_>, now: Timestamp) -> Result<Tracked> {
         started_at: if leased { Some(row.time("since")?) } else { None },
         worker: if leased { Some(row.parsed("worker")?) } else { None },
         history: row.history()?,
+        cancelled: false,
+        arrived: None,
         envelope: row.bytes("envelope")?,
     })
 }

@@ -91,6 +91,7 @@ fn call(args: Args, handler: &Handler) -> Result<Call, Error> {
         upstream: Vec::new(),
         options: TaskOptions { timeout: args.timeout, cpu: args.cpu, ..TaskOptions::default() },
         chain: None,
+        group: None,
     };
     let now = System.now();
     Ok(Call { task, run: 1, attempt: 1, max_retries: 0, enqueued_at: now, due_at: now, started_at: now })
