@@ -14,11 +14,15 @@ use crate::results::{Cursor, Filter, remember};
 use crate::task::{Headers, Name, PAYLOAD, Priority, Task, TaskId, TaskOptions, check_header};
 
 mod chain;
+mod group;
 mod known;
+mod schedule;
 mod wait;
 
 pub use chain::KnownChain;
+pub use group::{KnownGroup, NewGroup, NewMember};
 pub use known::{Known, Shown};
+pub use schedule::{KnownSchedule, Synced};
 pub use wait::Waited;
 
 /// A producer's side of a backend. Clones share it.
@@ -83,15 +87,20 @@ impl NewTask {
                 "payload of {length} bytes: expected at most {PAYLOAD} ({limit} MiB)"
             )));
         }
-        if let Some(id) = self.id.as_ref().filter(|id| id.as_str().starts_with("cron:")) {
-            return Err(Error::rejected(format!(
-                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
-            )));
-        }
+        NewTask::check_id(self.id.as_ref())?;
         for name in self.headers.keys() {
             check_header(name).map_err(|bad| Error::rejected(bad.to_string()))?;
         }
         Ok(())
+    }
+
+    fn check_id(id: Option<&TaskId>) -> Result<()> {
+        match id.filter(|id| id.as_str().starts_with("cron:")) {
+            None => Ok(()),
+            Some(id) => Err(Error::rejected(format!(
+                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
+            ))),
+        }
     }
 }
 
@@ -115,6 +124,8 @@ pub enum Work {
     Task(Box<NewTask>),
     /// Tasks that follow one another: see [`Client::chain`].
     Chain(Vec<NewTask>),
+    /// Tasks side by side: see [`Client::group`].
+    Group(NewGroup),
 }
 
 impl Work {
@@ -123,6 +134,7 @@ impl Work {
         match self {
             Work::Task(new) => new.check(),
             Work::Chain(tasks) => chain::check(tasks),
+            Work::Group(group) => group.check(),
         }
     }
 }
@@ -175,45 +187,42 @@ impl Client {
     pub async fn enqueue_all(&self, works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
         let workers = self.backend.operations.workers().await?;
         let (mut answers, mut messages) = (Vec::with_capacity(works.len()), Vec::with_capacity(works.len()));
+        // Of each work, its first message: the others stand or fall with it.
+        let mut firsts = Vec::with_capacity(works.len());
+        let one = |(enqueued, message)| (enqueued, vec![message]);
         for work in works {
             let made = work.check().and_then(|()| match work {
-                Work::Task(new) => Ok(task_message(*new, &workers)),
-                Work::Chain(tasks) => chain::message(tasks, &workers),
+                Work::Task(new) => Ok(task_message(*new, &workers)).map(one),
+                Work::Chain(tasks) => chain::message(tasks, &workers).map(one),
+                Work::Group(group) => group::messages(group, &workers),
             });
-            answers.push(made.map(|(enqueued, message)| {
-                messages.push(message);
+            answers.push(made.map(|(enqueued, batch)| {
+                firsts.push(messages.len());
+                messages.extend(batch);
                 enqueued
             }));
         }
         if messages.is_empty() {
             return Ok(answers);
         }
-        let mut pushed = self.backend.broker.push(messages).await?.into_iter();
-        for enqueued in answers.iter_mut().flatten() {
-            let pushed = pushed.next();
+        let pushed = self.backend.broker.push(messages).await?;
+        for (enqueued, first) in answers.iter_mut().flatten().zip(firsts) {
+            let pushed = pushed.get(first);
             let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
             enqueued.created = pushed.created;
         }
         Ok(answers)
     }
 
-    /// Everything that is known of a task or a chain; none for one that was never enqueued, or is forgotten.
+    /// Everything that is known of a task, a chain or a group; none for one that was never enqueued, or is forgotten.
     pub async fn show(&self, id: &TaskId) -> Result<Option<Shown>> {
-        let ids = std::slice::from_ref(id);
-        // The broker first: a task that leaves it between the two calls is found in the results.
-        let held = match self.backend.operations.get(ids).await?.pop().flatten() {
-            Some(Standing::Leaving(record)) => return Ok(Some(Shown::Task(Known::Ended(record, None)))),
-            Some(Standing::Here(tracked)) if !tracked.state.is_final() => {
-                return Ok(Some(Shown::Task(Known::Held(tracked))));
-            }
-            Some(Standing::Here(dead)) => Some(dead),
-            None => None,
-        };
-        Ok(match self.backend.results.get(ids).await?.pop().flatten() {
-            Some(record) => Some(Shown::Task(Known::Ended(Arc::new(record), held))),
-            None if held.is_some() => held.map(Known::Held).map(Shown::Task),
-            None => self.known_chain(id).await?.map(Shown::Chain),
-        })
+        if let Some(known) = self.known(std::slice::from_ref(id)).await?.pop().flatten() {
+            return Ok(Some(Shown::Task(known)));
+        }
+        if let Some(chain) = self.known_chain(id).await? {
+            return Ok(Some(Shown::Chain(chain)));
+        }
+        Ok(self.known_group(id).await?.map(|group| Shown::Group(Box::new(group))))
     }
 
     /// Unfinished and ended tasks, newest first. A task that ends meanwhile is listed once, as ended.

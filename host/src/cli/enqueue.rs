@@ -51,7 +51,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = input::span)]
     wait: Option<Option<Duration>>,
     /// Enqueue a file's lines, - for stdin's: a JSON object each, with these options as keys (_ for -), `payload` or
-    /// `payload_base64`, and `headers`; or {"chain":[…]} of such objects. A bad line is named and hinders no other
+    /// `payload_base64`, and `headers`; or {"chain":[…]} of such objects; or {"group":{"members":[…],"callback":{…}}}, whose
+    /// members are such objects or chains. A bad line is named and hinders no other
     #[arg(long, value_name = "FILE | -", conflicts_with_all = [
         "handler", "payload", "headers", "content_type", "then", "wait", "queue", "id", "priority", "after", "at", "expires",
         "timeout", "cpu", "max_retries", "backoff", "retention",

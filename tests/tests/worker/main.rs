@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 mod chains;
 mod follow_ups;
+mod groups;
 mod refused;
 
 /// Longer than anything here takes; a test that waits so long has failed.
@@ -35,7 +36,12 @@ struct Place {
 
 /// Runs a law over each backend.
 fn law<F: Future<Output = ()>>(check: impl Fn(Place) -> F) {
-    for server in ["memory", "sqlite", "redis", "nats"] {
+    law_on(&["memory", "sqlite", "redis", "nats"], check);
+}
+
+/// Runs a law over these.
+fn law_on<F: Future<Output = ()>>(servers: &[&str], check: impl Fn(Place) -> F) {
+    for &server in servers {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let home = tempfile::tempdir().expect("a folder");
