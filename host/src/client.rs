@@ -7,18 +7,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::{self, Backend, url::Url};
-use crate::broker::{Due, Message, Standing, WorkerReport};
+use crate::broker::{Due, Message, Standing, Unique, WorkerReport};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::{Cursor, Filter, remember};
-use crate::task::{Headers, Name, PAYLOAD, Priority, Task, TaskId, TaskOptions, check_header};
+use crate::task::{Headers, Name, PAYLOAD, Priority, Task, TaskId, TaskOptions, UNIQUE_KEY, check_header};
 
+mod cancel;
 mod chain;
 mod known;
+mod letters;
 mod wait;
 
+pub use cancel::Cancelled;
 pub use chain::KnownChain;
 pub use known::{Known, Shown};
+pub use letters::{Deleted, Retried};
 pub use wait::Waited;
 
 /// A producer's side of a backend. Clones share it.
@@ -40,6 +44,9 @@ pub struct NewTask {
     /// By default a new UUIDv7. A chosen id can't be enqueued twice while it is remembered: until its task has ended,
     /// and for its retention or a day after that, whichever is longer.
     pub id: Option<TaskId>,
+    /// A key of which its queue has at most one holder: where another task holds it, nothing is enqueued. Of a chain, only
+    /// the first task can have one, and holds it for a time ([`Unique::hold`]).
+    pub unique: Option<Unique>,
     /// When it may run.
     pub due: Due,
     /// Its share of the queue.
@@ -65,6 +72,7 @@ impl NewTask {
             payload: None,
             queue: None,
             id: None,
+            unique: None,
             due: Due::Now,
             priority: Priority::default(),
             content_type: String::new(),
@@ -73,7 +81,8 @@ impl NewTask {
         }
     }
 
-    /// Refuses what no broker should see: a payload that is too large, a reserved id, a header's name against the rule.
+    /// Refuses what no broker should see: a payload that is too large, a reserved id, a unique key or a header's name against
+    /// the rule.
     /// [`Client::enqueue`] begins with it.
     pub fn check(&self) -> Result<()> {
         let length = self.payload.as_ref().map_or(0, Bytes::len);
@@ -88,6 +97,9 @@ impl NewTask {
                 "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
             )));
         }
+        if let Some(length) = self.unique.as_ref().map(|unique| unique.key.len()).filter(|n| !UNIQUE_KEY.contains(n)) {
+            return Err(Error::rejected(format!("unique key of {length} bytes: expected 1 to {}", UNIQUE_KEY.end())));
+        }
         for name in self.headers.keys() {
             check_header(name).map_err(|bad| Error::rejected(bad.to_string()))?;
         }
@@ -98,9 +110,9 @@ impl NewTask {
 /// The answer to an enqueued task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enqueued {
-    /// The task that holds the id.
+    /// The task that holds the id, or the unique key.
     pub id: TaskId,
-    /// False where it was there before, or is remembered: nothing was enqueued.
+    /// False where the id was there before, or is remembered, or another task holds the unique key: nothing was enqueued.
     pub created: bool,
     /// Where it was meant to wait.
     pub queue: Name,
@@ -188,32 +200,57 @@ impl Client {
         if messages.is_empty() {
             return Ok(answers);
         }
-        let mut pushed = self.backend.broker.push(messages).await?.into_iter();
+        let sent: Vec<TaskId> = messages.iter().map(|message| message.id.clone()).collect();
+        let mut pushed = sent.into_iter().zip(self.backend.broker.push(messages).await?);
         for enqueued in answers.iter_mut().flatten() {
             let pushed = pushed.next();
-            let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
+            let (sent, pushed) =
+                pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
             enqueued.created = pushed.created;
+            if pushed.id != sent {
+                // Another task holds the unique key; where a chain was to take it, most likely another chain.
+                let is_chain = enqueued.id != sent;
+                enqueued.id = if is_chain { chain::holder(pushed.id) } else { pushed.id };
+            }
         }
         Ok(answers)
     }
 
     /// Everything that is known of a task or a chain; none for one that was never enqueued, or is forgotten.
     pub async fn show(&self, id: &TaskId) -> Result<Option<Shown>> {
-        let ids = std::slice::from_ref(id);
+        Ok(self.show_all(std::slice::from_ref(id)).await?.pop().flatten())
+    }
+
+    /// [`Client::show`] for many; one answer per id, in order.
+    pub async fn show_all(&self, ids: &[TaskId]) -> Result<Vec<Option<Shown>>> {
         // The broker first: a task that leaves it between the two calls is found in the results.
-        let held = match self.backend.operations.get(ids).await?.pop().flatten() {
-            Some(Standing::Leaving(record)) => return Ok(Some(Shown::Task(Known::Ended(record, None)))),
-            Some(Standing::Here(tracked)) if !tracked.state.is_final() => {
-                return Ok(Some(Shown::Task(Known::Held(tracked))));
-            }
-            Some(Standing::Here(dead)) => Some(dead),
-            None => None,
+        let standings = self.backend.operations.get(ids).await?;
+        let needs_none = |standing: &Option<Standing>| match standing {
+            Some(Standing::Leaving(_)) => true,
+            Some(Standing::Here(tracked)) => !tracked.state.is_final(),
+            None => false,
         };
-        Ok(match self.backend.results.get(ids).await?.pop().flatten() {
-            Some(record) => Some(Shown::Task(Known::Ended(Arc::new(record), held))),
-            None if held.is_some() => held.map(Known::Held).map(Shown::Task),
-            None => self.known_chain(id).await?.map(Shown::Chain),
-        })
+        let ended: Vec<TaskId> = ids
+            .iter()
+            .zip(&standings)
+            .filter(|(_, standing)| !needs_none(standing))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let records = if ended.is_empty() { Vec::new() } else { self.backend.results.get(&ended).await? };
+        let (mut records, mut all) = (records.into_iter(), Vec::with_capacity(ids.len()));
+        for (id, standing) in ids.iter().zip(standings) {
+            let record = if needs_none(&standing) { None } else { records.next().flatten() };
+            all.push(match (record, standing) {
+                (_, Some(Standing::Leaving(record))) => Some(Shown::Task(Known::Ended(record, None))),
+                (Some(record), Some(Standing::Here(dead))) => {
+                    Some(Shown::Task(Known::Ended(Arc::new(record), Some(dead))))
+                }
+                (Some(record), None) => Some(Shown::Task(Known::Ended(Arc::new(record), None))),
+                (None, Some(Standing::Here(tracked))) => Some(Shown::Task(Known::Held(tracked))),
+                (None, None) => self.known_chain(id).await?.map(Shown::Chain),
+            });
+        }
+        Ok(all)
     }
 
     /// Unfinished and ended tasks, newest first. A task that ends meanwhile is listed once, as ended.
@@ -266,8 +303,9 @@ fn message(new: NewTask, queue: Name) -> Message {
     let NewTask { handler, payload, due, priority, content_type, headers, options, .. } = new;
     let (payload, upstream) = (payload.unwrap_or_default(), Vec::new());
     let (chain, group) = (None, None);
+    let unique = new.unique;
     let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group };
-    codec::message(task, due, remember)
+    Message { unique, ..codec::message(task, due, remember) }
 }
 
 fn announced_queue(handler: &Name, workers: &[WorkerReport]) -> Option<Name> {
@@ -350,6 +388,12 @@ mod tests {
         new.id = None;
         new.headers.insert("tasq-depth".into(), "0".into());
         assert!(refusal(&new).contains("tasq-depth"));
+        new.headers.clear();
+        for (length, good) in [(0, false), (1, true), (256, true), (257, false)] {
+            new.unique = Some(Unique { key: "k".repeat(length), hold: None });
+            assert_eq!(new.check().is_ok(), good, "{length}");
+        }
+        assert_eq!(refusal(&new), "unique key of 257 bytes: expected 1 to 256");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::KnownChain;
 use crate::broker::Tracked;
 use crate::codec::{self, Unreadable};
 use crate::results::{Cursor, Record};
-use crate::task::{Link, State, Task};
+use crate::task::{Link, State, Task, TaskId};
 
 /// Everything that is known of a task.
 #[derive(Clone, Debug)]
@@ -18,6 +18,14 @@ pub enum Known {
 }
 
 impl Known {
+    /// The task's id.
+    pub fn id(&self) -> &TaskId {
+        match self {
+            Known::Held(tracked) => &tracked.id,
+            Known::Ended(record, _) => &record.id,
+        }
+    }
+
     /// Where it stands, as users see it.
     pub fn state(&self) -> State {
         match self {

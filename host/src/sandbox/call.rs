@@ -229,7 +229,11 @@ async fn handle(store: &mut Store<State>, instance: &TaskHandler, call: &Call, t
 }
 
 fn wished(wish: Wish) -> Outcome {
-    if wish == Wish::Abandon { Outcome::Gone } else { Outcome::Release(Duration::ZERO) }
+    match wish {
+        Wish::Abandon => Outcome::Gone,
+        Wish::Cancel => Outcome::Cancelled,
+        Wish::None | Wish::Finish | Wish::GiveBack => Outcome::Release(Duration::ZERO),
+    }
 }
 
 /// What became of the run, and the frames of a trap.

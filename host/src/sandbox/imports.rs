@@ -221,7 +221,7 @@ impl context::Host for State {
         match self.stop.wished() {
             stop::Wish::None => None,
             stop::Wish::Finish | stop::Wish::GiveBack => Some(context::Stop::ShuttingDown),
-            stop::Wish::Abandon => Some(context::Stop::Cancelled),
+            stop::Wish::Cancel | stop::Wish::Abandon => Some(context::Stop::Cancelled),
         }
     }
 

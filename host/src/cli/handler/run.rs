@@ -101,7 +101,7 @@ fn show(outcome: &Outcome, receipt: &Receipt, json: bool) -> Result<(), Error> {
     let (result, error) = match outcome {
         Outcome::Done(result) => (Some(result), None),
         Outcome::Failed(failure, _) => (None, Some(failure)),
-        Outcome::Park | Outcome::Release(_) | Outcome::Gone => (None, None),
+        Outcome::Park | Outcome::Release(_) | Outcome::Cancelled | Outcome::Gone => (None, None),
     };
     if json {
         output::json(&RunView { result: result.map(view::ResultBytes::of), error, receipt })?;
@@ -120,7 +120,7 @@ fn failed(outcome: Outcome) -> Result<(), Error> {
         Outcome::Done(_) => return Ok(()),
         Outcome::Failed(failure, verdict) => format!("{}; {}", view::failure_text(&failure), fate(verdict)),
         Outcome::Release(_) => "the host has no room for it".into(),
-        Outcome::Park | Outcome::Gone => "it was not run".into(),
+        Outcome::Park | Outcome::Cancelled | Outcome::Gone => "it was not run".into(),
     };
     Err(Error::new(Code::Failed, why))
 }
