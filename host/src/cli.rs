@@ -17,6 +17,7 @@ mod handler;
 mod input;
 mod logging;
 mod output;
+mod queue;
 mod run;
 mod sandbox;
 mod task;
@@ -54,6 +55,8 @@ enum Command {
     Enqueue(enqueue::Args),
     #[command(subcommand)]
     Task(task::Command),
+    #[command(subcommand)]
+    Queue(queue::Command),
     #[command(subcommand)]
     Handler(handler::Command),
     Bench(bench::Args),
@@ -97,6 +100,7 @@ async fn execute(cli: Cli) -> Result<(), Error> {
         Command::Run(args) => run::run(args, config).await,
         Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
+        Command::Queue(command) => interruptible(queue::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
     }

@@ -17,6 +17,7 @@ mod cancel;
 mod chain;
 mod known;
 mod letters;
+mod queues;
 mod wait;
 
 pub use cancel::Cancelled;

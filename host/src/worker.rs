@@ -132,6 +132,7 @@ pub async fn run(
     let _relaying = relay::start(&backend);
     let _holding = lease::start(&backend, leases.clone(), options.lease);
     let (counter, freed, porter) = porter::start(options.concurrency, ends, sandbox.guests());
+    sandbox.lend(backend.store.clone());
     let crew = Arc::new(Crew { worker: worker.clone(), sandbox, counter, max_lost: options.max_lost });
     let _reporting = heartbeat::start(&backend, &crew, &options);
     let working = async {

@@ -44,9 +44,10 @@ impl Client {
         self.cancel_leaving(ids, Trace::Record).await
     }
 
-    /// [`Client::cancel`] for tasks whose end nobody wants to see: of those that wait no record is kept.
-    pub async fn discard(&self, ids: &[TaskId]) -> Result<Vec<Cancelled>> {
-        self.cancel_leaving(ids, Trace::Nothing).await
+    /// Cancels tasks that wait, and keeps no record of them; one that runs is left alone. How many there were.
+    pub async fn discard(&self, ids: &[TaskId]) -> Result<u64> {
+        let answers = self.cancel_leaving(ids, Trace::Nothing).await?;
+        Ok(answers.iter().filter(|answer| **answer == Cancelled::Done).count() as u64)
     }
 
     async fn cancel_leaving(&self, ids: &[TaskId], trace: Trace) -> Result<Vec<Cancelled>> {
@@ -57,7 +58,8 @@ impl Client {
             let (mut again, mut places, mut ends) = (Vec::new(), Vec::new(), Vec::new());
             for (place, shown) in open.into_iter().zip(self.show_all(&asked).await?) {
                 match target(shown) {
-                    Target::Waits(tracked) => {
+                    Target::Open(tracked) if matches!(trace, Trace::Nothing) && tracked.state == State::Running => {}
+                    Target::Open(tracked) => {
                         places.push(place);
                         ends.push(end(*tracked, trace));
                     }
@@ -88,7 +90,7 @@ impl Client {
 /// What is to be done about an id.
 enum Target {
     /// Unfinished.
-    Waits(Box<Tracked>),
+    Open(Box<Tracked>),
     Settled(Cancelled),
     /// A step has ended, and the next one isn't there yet.
     Between,
@@ -107,7 +109,7 @@ fn target(shown: Option<Shown>) -> Target {
         },
     };
     match known {
-        Known::Held(tracked) if !tracked.state.is_final() => Target::Waits(tracked),
+        Known::Held(tracked) if !tracked.state.is_final() => Target::Open(tracked),
         known => Target::Settled(Cancelled::Ended(known.state())),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) turns: Arc<Semaphore>,
     pub(super) active: Arc<AtomicUsize>,
     pub(super) wake: Box<dyn Fn() + Send + Sync>,
+    /// For handlers that keep something.
+    pub(super) kept: OnceLock<Arc<dyn crate::store::Store>>,
 }
 
 /// One call of a guest into the host carries at most this; the largest wish is a follow-up's payload.
@@ -98,7 +100,8 @@ impl Shared {
         let meter = Meter::new(cpu, began, deadline);
         let limits = Limits::new(memory, meter.clone(), self.budget.clone());
         let facts = TaskFacts::of(&call);
-        let state = State::new(limits, facts, handler.clone(), stop.clone(), deadline);
+        let mut state = State::new(limits, facts, handler.clone(), stop.clone(), deadline);
+        state.store = self.kept.get().filter(|_| handler.manifest.grants.store).cloned();
         let mut store = self.store(state, meter.clone());
         let raw = drive(&mut store, handler, &call, timeout, &meter, &stop).await;
         let (outcome, frames) = judge(raw, &store, handler, timeout, cpu);

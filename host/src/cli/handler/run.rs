@@ -13,6 +13,7 @@ use super::super::logging::{self, Levels, LogFormat};
 use super::super::sandbox::SandboxArgs;
 use super::super::{input, output, view};
 use crate::config::Config;
+use tasq_host::backend::{self, url::Url};
 use tasq_host::clock::{Clock, System};
 use tasq_host::sandbox::{Call, Handler, Ran, Stop};
 use tasq_host::task::{Failure, FollowUp, Outcome, Priority, Receipt, Task, TaskId, TaskOptions, Verdict};
@@ -20,7 +21,7 @@ use tasq_host::task::{Failure, FollowUp, Outcome, Priority, Receipt, Task, TaskI
 /// Call a handler once, here and now, and show what it cost
 ///
 /// Its result goes to stdout; its logs, the end of its stderr and the receipt go to stderr. No broker takes part, and
-/// nothing is retried: the first failure exits with 1.
+/// nothing is retried: the first failure exits with 1. What it puts into its store is forgotten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -65,6 +66,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE });
     let json = args.json;
     let sandbox = Arc::new(args.sandbox.open(&config, 1)?);
+    sandbox.lend(backend::open(&Url::Memory, None).await?.store);
     let handler = sandbox.load_file(&args.file)?;
     let call = call(args, &handler)?;
     let guest = sandbox.clone();
