@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::broker::{Due, Message};
+use crate::broker::{Due, Message, Unique};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::remember;
@@ -72,6 +72,9 @@ pub struct Template {
     /// Where it waits: by default where its handler's manifest says, else `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<Name>,
+    /// A key of which its queue has at most one holder: where another task holds it, a tick gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique: Option<Unique>,
     /// Its share of the queue.
     #[serde(default)]
     pub priority: Priority,
@@ -168,12 +171,13 @@ impl Schedule {
     pub fn message(&self, name: &Name, at: Timestamp, queue: Name) -> Result<Message> {
         let id: TaskId =
             format!("cron:{name}:{}", at.0 / 1000).parse().map_err(|bad| Error::rejected(format!("{bad}")))?;
-        let Template { handler, queue: own, priority, payload, content_type, headers, options } = self.task.clone();
+        let Template { handler, queue: own, unique, priority, payload, content_type, headers, options } =
+            self.task.clone();
         let (queue, remember) = (own.unwrap_or(queue), Some(remember(&options)));
         let (upstream, chain, group) = (Vec::new(), None, None);
         let task =
             Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group };
-        Ok(codec::message(task, Due::At(at), remember))
+        Ok(Message { unique, ..codec::message(task, Due::At(at), remember) })
     }
 }
 
@@ -212,6 +216,7 @@ mod tests {
         let task = Template {
             handler: "h".parse().unwrap(),
             queue: None,
+            unique: None,
             priority: Priority::Low,
             payload: Bytes::from_static(b"\0\xff"),
             content_type: String::new(),

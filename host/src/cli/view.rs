@@ -6,7 +6,7 @@ use serde::Serialize;
 use tasq_host::broker::Tracked;
 use tasq_host::client::{Known, KnownChain, KnownGroup, Shown};
 use tasq_host::results::Record;
-use tasq_host::task::{FailedRun, Failure, Link, Priority, Receipt, State, TaskId, Timestamp};
+use tasq_host::task::{FailedRun, Failure, Link, Priority, Receipt, State, TaskId, Timestamp, WorkerId};
 
 use super::output;
 
@@ -243,9 +243,9 @@ impl TaskLine {
             max_retries: Some(record.max_retries),
             enqueued_at: record.enqueued_at.to_string(),
             due_at: Some(record.due_at).filter(|due| *due < Timestamp::NEVER).map(|due| due.to_string()),
-            started_at: Some(record.started_at.to_string()),
+            started_at: ran(record).then(|| record.started_at.to_string()),
             finished_at: Some(record.finished_at.to_string()),
-            worker: Some(record.worker.to_string()),
+            worker: ran(record).then(|| record.worker.to_string()),
             error: record.failure.clone(),
         }
     }
@@ -256,7 +256,9 @@ impl TaskView {
     pub(crate) fn of(known: &Known) -> TaskView {
         let (history, result, receipt) = match known {
             Known::Held(tracked) => (&tracked.history, None, None),
-            Known::Ended(record, _) => (&record.history, record.result.as_ref(), Some(record.receipt.clone())),
+            Known::Ended(record, _) => {
+                (&record.history, record.result.as_ref(), ran(record).then(|| record.receipt.clone()))
+            }
         };
         let (payload, unreadable) = match known.task() {
             Some(Ok(task)) => (Some(text(&task.payload).map_or_else(Payload::Base64, Payload::Text)), None),
@@ -275,6 +277,11 @@ impl TaskView {
             unreadable,
         }
     }
+}
+
+/// Not for a task that was cancelled while it waited.
+fn ran(record: &Record) -> bool {
+    record.worker != WorkerId::nobody()
 }
 
 impl ErrorView {

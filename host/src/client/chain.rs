@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Client, Enqueued, Known, NewTask, Work, queue, unserved};
-use crate::broker::{Due, Message, WorkerReport};
+use crate::broker::{Due, Message, Unique, WorkerReport};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::results::Record;
@@ -88,7 +88,11 @@ pub(super) fn check(tasks: &[NewTask]) -> Result<()> {
     for (index, task) in tasks.iter().enumerate() {
         task.check()?;
         let wrong = match task {
+            NewTask { unique: Some(Unique { hold: None, .. }), .. } if index == 0 => {
+                "a unique key that is held for a time, found one that would be free once this step has ended"
+            }
             _ if index == 0 => continue,
+            NewTask { unique: Some(_), .. } => "no unique key of its own, found one; the first step can hold one",
             NewTask { id: Some(_), .. } => "no id of its own, found one; it is derived from the chain's",
             NewTask { due: Due::At(_), .. } => "a delay after the step before it, found a fixed time",
             _ => continue,
@@ -103,9 +107,16 @@ pub(super) fn message(tasks: Vec<NewTask>, workers: &[WorkerReport]) -> Result<(
     let id = tasks.first().and_then(|first| first.id.clone()).unwrap_or_else(TaskId::generate);
     let due = tasks.first().map_or(Due::Now, |first| first.due);
     let unserved = tasks.iter().find_map(|task| unserved(&task.handler, workers));
+    let unique = tasks.first().and_then(|first| first.unique.clone());
     let steps = tasks.into_iter().map(|task| step(queue(&task, workers), task)).collect();
-    let message = chain::first(id.clone(), due, steps, None)?;
+    let message = Message { unique, ..chain::first(id.clone(), due, steps, None)? };
     Ok((Enqueued { id, created: true, queue: message.queue.clone(), unserved }, message))
+}
+
+/// The chain whose first step holds a unique key; the task itself where it is none.
+pub(super) fn holder(task: TaskId) -> TaskId {
+    let chain = task.as_str().strip_suffix("/s1").and_then(|id| id.parse().ok());
+    chain.unwrap_or(task)
 }
 
 /// A task as a step of a chain or a part of a group, in this queue.

@@ -80,6 +80,8 @@ impl NewGroup {
     pub fn check(&self) -> Result<()> {
         let wrong = |which: String, what| Err(Error::rejected(format!("{which} of a group: expected {what}")));
         const ID: &str = "no id of its own, found one; it is derived from the group's";
+        // One that another task keeps out would leave the group open for ever.
+        const UNIQUE: &str = "no unique key, found one";
         for (number, member) in (1..).zip(&self.members) {
             match member {
                 NewMember::Task(task) => task.check()?,
@@ -88,11 +90,17 @@ impl NewGroup {
             if member.tasks().first().is_some_and(|task| task.id.is_some()) {
                 return wrong(format!("member {number}"), ID);
             }
+            if member.tasks().iter().any(|task| task.unique.is_some()) {
+                return wrong(format!("member {number}"), UNIQUE);
+            }
         }
         if let Some(callback) = &self.callback {
             callback.check()?;
             if callback.id.is_some() {
                 return wrong("callback".into(), ID);
+            }
+            if callback.unique.is_some() {
+                return wrong("callback".into(), UNIQUE);
             }
             if callback.due != Due::Now {
                 return wrong("callback".into(), "no time of its own, found one; it is due with the last member's end");
@@ -180,11 +188,11 @@ impl KnownGroup {
         }
     }
 
-    /// What cancelling it has to cancel: what hasn't ended of members and callback.
+    /// What hasn't ended of it: the callback, then tasks and chains among its members.
     pub fn unfinished(&self) -> Vec<TaskId> {
-        let members = self.members.iter().flat_map(Shown::tasks);
-        let open = members.chain(&self.callback).filter(|task| !task.state().is_final());
-        open.map(|task| task.id().clone()).collect()
+        let callback = self.callback.iter().map(|task| (task.id(), task.state()));
+        let parts = callback.chain(self.members.iter().map(|member| (member.id(), member.state())));
+        parts.filter(|(_, state)| !state.is_final()).map(|(id, _)| id.clone()).collect()
     }
 }
 

@@ -134,7 +134,17 @@ impl Client {
         }
         // The broker first: a task that leaves it between the two calls is found in the results.
         let standings = self.backend.operations.get(ids).await?;
-        let records = self.backend.results.get(ids).await?;
+        let is_open = |standing: &Option<Standing>| match standing {
+            Some(Standing::Leaving(_)) => true,
+            Some(Standing::Here(tracked)) => !tracked.state.is_final(),
+            None => false,
+        };
+        let ended = ids.iter().zip(&standings).filter(|(_, standing)| !is_open(standing));
+        let ended: Vec<TaskId> = ended.map(|(id, _)| id.clone()).collect();
+        let records = if ended.is_empty() { Vec::new() } else { self.backend.results.get(&ended).await? };
+        let mut records = records.into_iter();
+        let records: Vec<Option<Record>> =
+            standings.iter().map(|standing| if is_open(standing) { None } else { records.next().flatten() }).collect();
         let known = standings.into_iter().zip(records).map(|(standing, record)| match (standing, record) {
             (Some(Standing::Leaving(record)), _) => Some(Known::Ended(record, None)),
             (Some(Standing::Here(held)), Some(record)) if held.state.is_final() => {

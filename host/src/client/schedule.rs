@@ -44,16 +44,16 @@ impl TryFrom<NewTask> for Template {
         if new.due != Due::Now {
             return refused("no time of its own, found one; it is due when the schedule says");
         }
-        let NewTask { handler, payload, queue, priority, content_type, headers, options, .. } = new;
+        let NewTask { handler, payload, queue, unique, priority, content_type, headers, options, .. } = new;
         let payload = payload.unwrap_or_default();
-        Ok(Template { handler, queue, priority, payload, content_type, headers, options })
+        Ok(Template { handler, queue, unique, priority, payload, content_type, headers, options })
     }
 }
 
 impl From<Template> for NewTask {
     fn from(template: Template) -> NewTask {
-        let Template { handler, queue, priority, payload, content_type, headers, options } = template;
-        NewTask { queue, priority, content_type, headers, options, ..NewTask::new(handler, payload) }
+        let Template { handler, queue, unique, priority, payload, content_type, headers, options } = template;
+        NewTask { queue, unique, priority, content_type, headers, options, ..NewTask::new(handler, payload) }
     }
 }
 
@@ -110,6 +110,8 @@ impl Client {
         let mut wanted = Vec::with_capacity(entries.len());
         for entry in entries {
             let schedule = entry.schedule()?;
+            let named = |bad: Error| Error { message: format!("cron {}: {}", entry.name, bad.message), ..bad };
+            NewTask::from(schedule.task.clone()).check().map_err(named)?;
             if wanted.iter().any(|(name, _)| *name == entry.name) {
                 return Err(Error::rejected(format!("cron {}: expected once, found twice", entry.name)));
             }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{Overlap, Schedule, Source, Template, zone};
+use crate::broker::Unique;
 use crate::error::{Error, Result};
 use crate::task::{Headers, Name, Priority, TaskOptions};
 use crate::text;
@@ -35,6 +36,10 @@ pub struct Entry {
     pub headers: Headers,
     /// Where the tasks wait.
     pub queue: Option<Name>,
+    /// A key of which their queue has at most one holder.
+    pub unique: Option<String>,
+    /// How long it is held, whatever becomes of the task; by default until the task has ended.
+    pub unique_for: Option<String>,
     /// Their share of the queue.
     #[serde(default)]
     pub priority: Priority,
@@ -75,9 +80,14 @@ impl Entry {
             Some(serde_json::Value::String(text)) => text.clone().into(),
             Some(value) => value.to_string().into(),
         };
+        let hold = time("unique_for", &self.unique_for, text::positive_span)?;
+        if hold.is_some() && self.unique.is_none() {
+            return Err("unique_for: expected unique beside it, found none".into());
+        }
         let task = Template {
             handler: self.handler.clone(),
             queue: self.queue.clone(),
+            unique: self.unique.clone().map(|key| Unique { key, hold }),
             priority: self.priority,
             payload,
             content_type: self.content_type.clone(),

@@ -48,6 +48,7 @@ pub(super) async fn run(crew: &Crew, mut delivery: Delivery, seat: Seat) {
     let handler = crew.sandbox.handlers().get(&delivery.handler).cloned();
     let finished = match codec::decode(&delivery.envelope) {
         Ok(task) => attempt(crew, &mut delivery, task, handler.as_ref(), seat.stop).await,
+        Err(_) if delivery.cancelled => not_run(Outcome::Cancelled),
         // A newer envelope too: a broker gives those only to who reads them, so this one's label is wrong.
         Err(unreadable) => not_run(discard(FailureKind::Corrupt, "corrupt", unreadable.to_string())),
     };
@@ -67,17 +68,21 @@ async fn attempt(
     handler: Option<&Arc<Handler>>,
     stop: Stop,
 ) -> Finished {
-    let Some(handler) = handler else {
-        return not_run(Outcome::Park);
-    };
+    let manifest = handler.map(|handler| &handler.manifest);
     let options = &task.options;
     let policy = Policy {
-        max_retries: options.max_retries.or(handler.manifest.max_retries).unwrap_or(MAX_RETRIES),
-        backoff: options.backoff.or(handler.manifest.backoff).unwrap_or(Backoff::DEFAULT),
+        max_retries: options.max_retries.or(manifest.and_then(|its| its.max_retries)).unwrap_or(MAX_RETRIES),
+        backoff: options.backoff.or(manifest.and_then(|its| its.backoff)).unwrap_or(Backoff::DEFAULT),
         keep_dead: RETENTION_DEAD,
     };
     let (retention, expires) = (options.retention.unwrap_or(RETENTION), options.expires);
     let (chain, group) = (task.chain.take(), task.group.take());
+    if delivery.cancelled {
+        return Finished { policy, retention, chain, group, ..not_run(Outcome::Cancelled) };
+    }
+    let Some(handler) = handler else {
+        return not_run(Outcome::Park);
+    };
     if let Some(outcome) = hopeless(delivery, expires, crew.max_lost) {
         return Finished { policy, retention, chain, group, ..not_run(outcome) };
     }
@@ -148,6 +153,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     let (state, result, keep) = match (&ending, outcome) {
         (Ending::Done, Outcome::Done(result)) => (State::Done, Some(result), retention),
         (Ending::Dead { .. }, _) => (State::Dead, None, policy.keep_dead.max(retention)),
+        (Ending::Cancelled, _) => (State::Cancelled, None, retention),
         _ => return Some(End { run: delivery.run, ending, effects: Vec::new() }),
     };
     let run = delivery.run.clone();

@@ -87,7 +87,8 @@ impl Line {
     }
 
     fn row(&self) -> Vec<String> {
-        let said = |of: fn(&Said) -> &String| self.said.as_ref().map_or("-".to_string(), |said| output::one_line(of(said)));
+        let said =
+            |of: fn(&Said) -> &String| self.said.as_ref().map_or("-".to_string(), |said| output::one_line(of(said)));
         let next = match (&self.said, self.next.first()) {
             (None, _) => "unreadable".into(),
             (Some(said), _) if said.paused => "paused".into(),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use tasq_host::broker::Due;
+use tasq_host::broker::{Due, Unique};
 use tasq_host::client::{Client, NewGroup, NewMember, Work};
 use tasq_host::task::{Name, Priority, TaskId, TaskOptions};
 use tasq_host::{NewTask, error};
@@ -71,6 +71,8 @@ struct TaskLine {
     max_retries: Option<u32>,
     backoff: Option<String>,
     retention: Option<String>,
+    unique: Option<String>,
+    unique_for: Option<String>,
     content_type: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -294,12 +296,18 @@ impl TaskLine {
             expires: time("expires", &self.expires, input::span)?,
             retention: time("retention", &self.retention, input::span)?,
         };
+        let hold = time("unique_for", &self.unique_for, input::positive_span)?;
+        let unique = match (self.unique, hold) {
+            (None, Some(_)) => return Err("unique_for: expected unique with it, found none".into()),
+            (key, hold) => key.map(|key| Unique { key, hold }),
+        };
         let queue: Option<Name> = self.queue.as_deref().map(parse).transpose()?;
         let id: Option<TaskId> = self.id.as_deref().map(parse).transpose()?;
         Ok(NewTask {
             payload: payload(self.payload, self.payload_base64)?,
             queue,
             id,
+            unique,
             due,
             priority: self.priority.unwrap_or_default(),
             content_type: self.content_type.unwrap_or_default(),
@@ -339,7 +347,8 @@ mod tests {
     fn keys_become_the_task_that_was_meant() {
         let new = task(
             r#"{"handler":"add","payload":{"a":[2.5,null],"b":1},"queue":"q","id":"i","priority":"low","in":"10s",
-                "max_retries":3,"backoff":"fixed:5s","timeout":"2m","retention":"0s","headers":{"k":"v"}}"#,
+                "max_retries":3,"backoff":"fixed:5s","timeout":"2m","retention":"0s","unique":"u","unique_for":"10m",
+                "headers":{"k":"v"}}"#,
         )
         .unwrap();
         assert_eq!(new.payload.unwrap(), r#"{"a":[2.5,null],"b":1}"#);
@@ -349,6 +358,7 @@ mod tests {
             (new.options.timeout, new.options.retention),
             (Some(Duration::from_secs(120)), Some(Duration::ZERO))
         );
+        assert_eq!(new.unique, Some(Unique { key: "u".into(), hold: Some(Duration::from_secs(600)) }));
         assert_eq!(task(r#"{"handler":"a","payload":"text"}"#).unwrap().payload.unwrap(), "text");
         assert_eq!(task(r#"{"handler":"a","payload_base64":"AP8="}"#).unwrap().payload.unwrap(), &b"\0\xff"[..]);
         assert_eq!(task(r#"{"handler":"a"}"#).unwrap().payload, None);
@@ -373,6 +383,7 @@ mod tests {
             (r#"{"handler":"No"}"#, "name \"No\""),
             (r#"{"handler":"a","in":"1s","at":"2026-11-24T06:44:20Z"}"#, "found both"),
             (r#"{"handler":"a","timeout":"soon"}"#, "timeout: expected a time"),
+            (r#"{"handler":"a","unique_for":"1m"}"#, "unique_for: expected unique"),
             (r#"{"handler":"a","payload_base64":"?"}"#, "payload_base64: "),
             (r#"{"chain":[{"handler":"a"}],"queue":"q"}"#, "unknown field `queue`"),
             (r#"{"group":{"members":[{"handler":"a"},{"queue":"q"}]}}"#, "member 2: missing field `handler`"),
