@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
+use super::broker::{chunks, weight};
 use super::scripts::{self, FAR};
-use super::wire::{self, Answer, span};
+use super::wire::{self, Answer, Taken, span};
 use super::{Queues, Redis};
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::{Error, Result};
@@ -44,20 +45,80 @@ impl Operations for Redis {
         try_join_all(queues.keys().map(|queue| self.depth(queue, soon))).await
     }
 
-    async fn cancel(&self, _: Vec<End>) -> Result<Vec<Cancel>> {
-        Err(Error::rejected("not yet"))
+    async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>> {
+        let mut answers = Vec::with_capacity(ends.len());
+        for chunk in chunks(&ends, weight).flat_map(|chunk| chunk.chunks(READ)) {
+            let answered = self.end(&scripts::CANCEL, &[self.layout.cancels()], chunk).await?;
+            let mut done = Vec::new();
+            for (end, answer) in chunk.iter().zip(answered) {
+                answers.push(match answer {
+                    0 => Cancel::Gone,
+                    1 => Cancel::Done,
+                    2 => Cancel::Asked,
+                    _ => Cancel::Moved,
+                });
+                if answer == 1 {
+                    done.push(end.run.id.clone());
+                }
+            }
+            self.ear.tell(done.into_iter());
+        }
+        Ok(answers)
     }
 
-    async fn revive(&self, _: &[TaskId]) -> Result<Vec<Revive>> {
-        Err(Error::rejected("not yet"))
+    async fn revive(&self, ids: &[TaskId]) -> Result<Vec<Revive>> {
+        let queues = self.meet(&[]).await?;
+        let mut revived = vec![Revive::NotDead; ids.len()];
+        for (ids, revived) in ids.chunks(READ).zip(revived.chunks_mut(READ)) {
+            for queue in queues.keys() {
+                let mut call = self.link.call(&scripts::REVIVE);
+                self.layout.keys(queue, &mut call);
+                call.arg(self.layout.wake()).arg(queue.as_str());
+                for id in ids {
+                    call.arg(id.as_str());
+                }
+                let answers = wire::taken(self.link.send(&call).await?)?;
+                for (revived, answer) in revived.iter_mut().zip(answers) {
+                    match answer {
+                        Taken::Yes => *revived = Revive::Done,
+                        Taken::Held(holder) => *revived = Revive::Held(holder),
+                        Taken::No => {}
+                    }
+                }
+            }
+        }
+        Ok(revived)
     }
 
-    async fn remove(&self, _: &[TaskId]) -> Result<u64> {
-        Err(Error::rejected("not yet"))
+    async fn remove(&self, ids: &[TaskId]) -> Result<u64> {
+        let queues = self.meet(&[]).await?;
+        let mut removed = 0;
+        for ids in ids.chunks(READ) {
+            for queue in queues.keys() {
+                let mut call = self.link.call(&scripts::REMOVE);
+                self.layout.keys(queue, &mut call);
+                for id in ids {
+                    call.arg(id.as_str());
+                }
+                removed += wire::number(self.link.send(&call).await?)?;
+            }
+        }
+        Ok(removed)
     }
 
-    async fn configure(&self, _: &Name, _: &[Setting]) -> Result<()> {
-        Err(Error::rejected("not yet"))
+    async fn configure(&self, queue: &Name, settings: &[Setting]) -> Result<()> {
+        self.queues(&[queue]).await?;
+        let mut call = self.link.call(&scripts::CONFIGURE);
+        self.layout.keys(queue, &mut call);
+        call.arg(self.layout.wake()).arg(queue.as_str());
+        for setting in settings {
+            match setting {
+                Setting::Paused(paused) => call.arg("paused").arg(if *paused { "1" } else { "" }),
+                Setting::Rate(rate) => call.arg("rate").arg(rate.map(wire::rate).unwrap_or_default()),
+                Setting::Concurrency(most) => call.arg("most").arg(most.map_or(String::new(), |most| most.to_string())),
+            };
+        }
+        self.link.send(&call).await.map(drop)
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
@@ -155,7 +216,7 @@ impl Redis {
             running: answer.number()?,
             parked: answer.number()?,
             dead: answer.number()?,
-            settings: Default::default(),
+            settings: wire::settings(&mut answer)?,
         })
     }
 
