@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::try_join_all;
+use redis::ScriptInvocation;
 
 use super::broker::{chunks, weight};
 use super::scripts::{self, FAR};
@@ -24,15 +26,25 @@ const READ: usize = 50;
 impl Operations for Redis {
     async fn list(&self, filter: &Filter) -> Result<Vec<Standing>> {
         let queues = self.meet(&[]).await?;
-        let mut newest = BTreeSet::new();
         let asked = |queue: &&Name| filter.queue.as_ref().is_none_or(|wanted| wanted == *queue);
-        for queue in queues.keys().filter(asked) {
-            self.scan(queue, filter, &mut newest).await?;
+        let matches = |standing: &Standing| match standing {
+            Standing::Here(here) => !here.state.is_final() && filter.state.is_none_or(|state| state == here.state),
+            Standing::Leaving(_) => false,
+        };
+        let (mut found, mut rest) = (Vec::new(), filter.clone());
+        loop {
+            let mut newest = BTreeSet::new();
+            for queue in queues.keys().filter(asked) {
+                self.scan(queue, &rest, &mut newest).await?;
+            }
+            let ids: Vec<TaskId> = newest.iter().rev().map(|Cursor(_, id)| id.clone()).collect();
+            found.extend(self.standings(&queues, &ids).await?.into_iter().flatten().filter(matches));
+            // Some may have moved on since they were found: then there are more.
+            if newest.len() < rest.limit || found.len() == filter.limit {
+                return Ok(found);
+            }
+            (rest.limit, rest.after) = (filter.limit - found.len(), newest.pop_first());
         }
-        let ids: Vec<TaskId> = newest.into_iter().rev().map(|Cursor(_, id)| id).collect();
-        let standings = self.standings(&queues, &ids).await?;
-        let unfinished = |standing: &Standing| matches!(standing, Standing::Here(here) if !here.state.is_final());
-        Ok(standings.into_iter().flatten().filter(unfinished).collect())
     }
 
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
@@ -153,28 +165,48 @@ impl Operations for Redis {
 }
 
 impl Redis {
-    /// Walks over all that the queue holds, but brings only times and ids here: an order of its own would cost every
-    /// task something. `newest` never has more than the filter's limit.
+    /// Brings only times and ids here. An order of its own would cost every task something, so this walks over the
+    /// places where tasks are, as far as those have an order not over all of them. `newest` never has more than the
+    /// filter's limit.
     async fn scan(&self, queue: &Name, filter: &Filter, newest: &mut BTreeSet<Cursor>) -> Result<()> {
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut call = self.link.call(&scripts::SCAN);
-            self.layout.keys(queue, &mut call);
-            let handler = filter.handler.as_ref().map_or("", Name::as_str);
-            let (before, id) = filter.after.as_ref().map_or((FAR, ""), |after| (after.0.0.min(FAR), after.1.as_str()));
-            call.arg(&cursor).arg(PAGE).arg(filter.state.map_or("", State::as_str)).arg(handler).arg(before).arg(id);
-            let mut answer = Answer::new(self.link.send(&call).await?)?;
-            cursor = answer.text()?;
-            while !answer.is_over() {
-                newest.insert(Cursor(Timestamp(answer.number()?), wire::id(&answer.bytes()?)?));
-                if newest.len() > filter.limit {
-                    newest.pop_first();
+        for place in places(filter.state) {
+            let mut cursor = Bytes::new();
+            loop {
+                let call = self.page(queue, filter, place, &cursor, newest);
+                let mut answer = Answer::new(self.link.send(&call).await?)?;
+                cursor = answer.bytes()?;
+                while !answer.is_over() {
+                    newest.insert(Cursor(Timestamp(answer.number()?), wire::id(&answer.bytes()?)?));
+                    if newest.len() > filter.limit {
+                        newest.pop_first();
+                    }
+                }
+                if cursor.is_empty() {
+                    break;
                 }
             }
-            if cursor == "0" {
-                return Ok(());
-            }
         }
+        Ok(())
+    }
+
+    fn page(
+        &self,
+        queue: &Name,
+        filter: &Filter,
+        place: &str,
+        cursor: &[u8],
+        newest: &BTreeSet<Cursor>,
+    ) -> ScriptInvocation<'static> {
+        let mut call = self.link.call(&scripts::SCAN);
+        self.layout.keys(queue, &mut call);
+        let handler = filter.handler.as_ref().map_or("", Name::as_str);
+        call.arg(place).arg(cursor).arg(PAGE).arg(filter.state.map_or("", State::as_str)).arg(handler);
+        let (before, id) = filter.after.as_ref().map_or((FAR, ""), |before| (before.0.0.min(FAR), before.1.as_str()));
+        call.arg(before).arg(id);
+        let oldest = newest.first().filter(|_| newest.len() == filter.limit);
+        let (after, id) = oldest.map_or((0, ""), |after| (after.0.0.min(FAR), after.1.as_str()));
+        call.arg(after).arg(id);
+        call
     }
 
     /// Asks each queue: there are few.
@@ -231,5 +263,17 @@ impl Redis {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Where tasks of a state are, in the order in which they move on: one that does meanwhile isn't missed.
+fn places(state: Option<State>) -> &'static [&'static str] {
+    match state {
+        None => &["x", "s", "p0", "p1", "p2", "k0", "k1", "k2", "x"],
+        Some(State::Scheduled) => &["s"],
+        Some(State::Pending) => &["s", "p0", "p1", "p2", "k0", "k1", "k2"],
+        Some(State::Running) => &["x"],
+        Some(State::Parked) => &["k0", "k1", "k2"],
+        Some(State::Done | State::Dead | State::Cancelled) => &[],
     }
 }

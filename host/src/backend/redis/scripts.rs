@@ -40,7 +40,7 @@ scripts! {
     REMOVE = "remove",
     RESULTS = "results",
     REVIVE = "revive",
-    SCAN = "standing" "scan",
+    SCAN = "scan",
     SETTLE = "accept" "keep" "ends" "settle",
     STORE = "store",
     TICK = "accept" "plan_value" "tick",
