@@ -49,6 +49,7 @@ fn call() -> Call {
         upstream: Vec::new(),
         options: TaskOptions::default(),
         chain: None,
+        group: None,
     };
     let now = Timestamp(0);
     Call { task, run: 1, attempt: 1, max_retries: 0, enqueued_at: now, due_at: now, started_at: now }

@@ -138,6 +138,73 @@ suite! { $
         foreign_records_wait_in_the_outbox,
         follow_ups_of_the_same_place_do_not_wait_in_the_outbox,
     }
+    unique {
+        a_key_is_held_until_its_task_is_done,
+        dead_and_cancelled_tasks_release_their_key,
+        a_task_that_comes_again_keeps_its_key,
+        a_key_held_for_a_time_is_held_for_that_time,
+        an_id_is_looked_at_before_the_key,
+        a_key_twice_in_one_push_is_one_task,
+        a_follow_up_with_a_held_key_is_not_pushed,
+        a_key_wanted_by_many_is_given_to_one,
+    }
+    cancel {
+        a_waiting_task_leaves_at_once,
+        a_running_task_is_told,
+        listeners_hear_of_a_wish_to_cancel,
+        a_run_that_is_done_first_is_done,
+        a_cancelled_task_that_comes_back_is_marked,
+        a_cancelled_task_that_is_lost_is_marked,
+        a_wish_names_the_run_that_was_seen,
+    }
+    groups {
+        a_task_starts_once_all_have_arrived,
+        the_first_of_each_index_counts,
+        a_stale_end_brings_nothing,
+        what_has_arrived_stays_until_the_task_leaves,
+        what_arrives_for_nobody_is_dropped,
+        results_that_are_too_large_together_are_not_kept,
+        an_arrival_wakes_a_waiting_reserve,
+        a_callback_starts_once_when_all_end_together,
+    }
+    letters {
+        a_revived_task_has_all_its_retries_again,
+        only_dead_letters_are_revived,
+        a_faded_letter_is_not_revived,
+        a_revived_task_needs_its_key,
+        a_revived_task_wakes_a_waiting_reserve,
+        a_removed_letter_is_gone,
+        a_revived_task_is_not_cancelled,
+    }
+    settings {
+        a_paused_queue_gives_nothing,
+        a_pause_leaves_runs_alone,
+        a_resumed_queue_wakes_a_waiting_reserve,
+        a_limit_holds_over_all_handles,
+        an_end_wakes_who_waits_for_a_limit,
+        a_rate_is_kept,
+        a_rate_wakes_a_waiting_reserve,
+        settings_are_seen,
+    }
+    schedules {
+        a_schedule_counts_from_when_it_was_put,
+        schedules_are_listed_until_they_are_removed,
+        a_tick_gives_its_task_once,
+        a_tick_tried_by_many_gives_one_task,
+        a_tick_whose_task_is_there_is_done,
+        a_tick_is_skipped_while_the_last_task_is_unfinished,
+        a_tick_of_another_schedule_is_none,
+        a_tick_wakes_a_waiting_reserve,
+    }
+    store {
+        a_value_is_kept_for_its_owner,
+        a_value_expires,
+        a_value_is_replaced_where_it_is_as_expected,
+        a_number_is_counted,
+        a_number_counted_by_many_is_right,
+        keys_are_bounded,
+        bytes_are_bounded,
+    }
     crowds {
         no_run_is_given_to_two,
         an_id_pushed_by_many_is_created_by_one,

@@ -84,6 +84,7 @@ impl Model {
             Due::Now => self.now,
             Due::After(span) => self.now.plus(span),
             Due::At(time) => time.max(self.now),
+            Due::Arrivals(_) => unreachable!("the model pushes none"),
         };
         let stand = Stand::Waiting { passed: false };
         let (run, failed, lost, history, enqueued_at) = (0, 0, 0, Vec::new(), self.now);
@@ -170,6 +171,8 @@ impl Model {
             due_at: task.due_at,
             reserved_at: now,
             history: task.history.clone(),
+            cancelled: false,
+            arrived: None,
             envelope: task.message.envelope.clone(),
         };
         assert_eq!(*delivery, expected);
@@ -245,6 +248,7 @@ impl Model {
             match effect {
                 Effect::Push(message) => drop(self.push(message)),
                 Effect::Record(record) => self.record(record),
+                Effect::Arrive { .. } => unreachable!("the model ends none so"),
             }
         }
         Settled::Applied

@@ -38,6 +38,7 @@ pub fn task(text: &str) -> Message {
         priority: Priority::Normal,
         due: Due::Now,
         remember: Some(DAY),
+        unique: None,
         format: 1,
         envelope: Bytes::copy_from_slice(text.as_bytes()),
     }
@@ -146,6 +147,7 @@ pub fn ended(text: &str, queue: &str, state: State, times: (Timestamp, Timestamp
         history: Vec::new(),
         receipt: Receipt { wall_ms: 7, frames: vec!["add".into()], ..Receipt::default() },
         chain: None,
+        group: None,
         keep,
     }
 }

@@ -22,6 +22,7 @@ pub fn call(handler: &Handler, payload: impl Into<Bytes>) -> Call {
         upstream: Vec::new(),
         options: TaskOptions::default(),
         chain: None,
+        group: None,
     };
     Call { task, run: 1, attempt: 1, max_retries: 25, enqueued_at: now, due_at: now, started_at: now }
 }

@@ -28,6 +28,7 @@ async fn run(sandbox: &Sandbox, handler: &Arc<Handler>, payload: impl Into<Bytes
         upstream: Vec::new(),
         options: TaskOptions::default(),
         chain: None,
+        group: None,
     };
     let now = Timestamp(0);
     let call = Call { task, run: 1, attempt: 1, max_retries: 25, enqueued_at: now, due_at: now, started_at: now };

@@ -166,6 +166,7 @@ fn call(payload: impl Into<Bytes>) -> Call {
         upstream: Vec::new(),
         options: TaskOptions::default(),
         chain: None,
+        group: None,
     };
     let now = Timestamp(1_700_000_000_123);
     Call { task, run: 3, attempt: 2, max_retries: 0, enqueued_at: now, due_at: now, started_at: now }

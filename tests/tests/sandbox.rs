@@ -62,6 +62,7 @@ fn call(payload: impl Into<Bytes>) -> Call {
             upstream: vec![Bytes::from_static(b"before")],
             options: TaskOptions::default(),
             chain: None,
+            group: None,
         },
         run: 2,
         attempt: 2,

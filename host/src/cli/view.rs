@@ -263,6 +263,7 @@ mod tests {
             history: vec![FailedRun { attempt: 1, run: 1, at: Timestamp(0), failure: failure("bad", "once") }],
             receipt: Receipt { frames: vec!["f\nforged   x".into()], ..Receipt::default() },
             chain: None,
+            group: None,
             keep: std::time::Duration::ZERO,
         }
     }
@@ -279,6 +280,7 @@ mod tests {
             upstream: vec![],
             options: TaskOptions { max_retries: Some(3), ..TaskOptions::default() },
             chain: None,
+            group: None,
         };
         Tracked {
             id: task.id.clone(),

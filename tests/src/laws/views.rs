@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tasq_host::broker::{Depth, Due, Message, Signal, Standing, WorkerReport};
+use tasq_host::broker::{Depth, Due, HandlerReport, Message, Reserve, Settings, Signal, Standing, WorkerReport};
 use tasq_host::results::{Cursor, Filter};
-use tasq_host::broker::{HandlerReport, Reserve};
 use tasq_host::task::{Ending, Headers, Priority, State};
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -110,9 +109,9 @@ pub async fn depths_count_what_is_there(f: Fixture) {
     f.nothing(&Reserve { room: room(&[("h", 9), ("full", 0)]), ..request }).await;
     let depths = f.backend.operations.depths(f.beats(6)).await.expect("depths");
     let depth = |queue| depths.iter().find(|depth| depth.queue == name(queue)).expect("the queue is there").clone();
-    let q = Depth { queue: name("q"), scheduled: 2, soon: 1, pending: 1, running: 1, parked: 1, dead: 1 };
+    let q = Depth { queue: name("q"), scheduled: 2, soon: 1, pending: 1, running: 1, parked: 1, dead: 1, settings: Settings::default() };
     assert_eq!(depth("q"), q);
-    let q2 = Depth { queue: name("q2"), scheduled: 0, soon: 0, pending: 2, running: 3, parked: 0, dead: 0 };
+    let q2 = Depth { queue: name("q2"), scheduled: 0, soon: 0, pending: 2, running: 3, parked: 0, dead: 0, settings: Settings::default() };
     assert_eq!(depth("q2"), q2);
 }
 
@@ -177,7 +176,7 @@ pub async fn listeners_hear_of_ends(f: Fixture) {
         let signal = tokio::time::timeout(PATIENCE, signals.recv()).await.expect("a signal in time").expect("a signal");
         match signal {
             Signal::Ended(id) => heard.push(id),
-            Signal::Changed => {}
+            Signal::Changed | Signal::Cancel(_) => {}
         }
     }
     assert_eq!(heard, [id("a"), id("b")]);
@@ -208,10 +207,8 @@ pub async fn foreign_records_wait_in_the_outbox(f: Fixture) {
     assert_eq!(broker.outbox(0).await.expect("outbox"), []);
     assert_eq!(broker.outbox(2).await.expect("outbox").len(), 2);
     let letters = broker.outbox(10).await.expect("outbox");
-    let effects: Vec<_> = letters.iter().map(|letter| letter.effect.clone()).collect();
-    let expected: Vec<_> =
-        records.iter().map(|record| tasq_host::broker::Effect::Record(std::sync::Arc::new(record.clone()))).collect();
-    assert_eq!(effects, expected, "each once, oldest first, and none of the stale ends");
+    let delivered: Vec<_> = letters.iter().map(|letter| (*letter.record).clone()).collect();
+    assert_eq!(delivered, records, "each once, oldest first, and none of the stale ends");
     assert!(matches!(f.standing("b").await, Some(Standing::Leaving(record)) if *record == records[1]));
     assert_eq!(f.record("b").await, None, "kept elsewhere");
     broker.delivered(&[letters[1].number, letters[0].number, 1 << 40]).await.expect("delivered");

@@ -24,6 +24,7 @@ pub(crate) fn envelopes() -> Vec<Vec<u8>> {
         upstream: Vec::new(),
         options: TaskOptions::default(),
         chain: None,
+        group: None,
     };
     let step = Step {
         handler: "mail".parse().unwrap(),

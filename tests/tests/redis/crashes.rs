@@ -57,6 +57,7 @@ fn short_work(text: &str) -> Message {
         upstream: Vec::new(),
         options: TaskOptions::default(),
         chain: None,
+        group: None,
     });
     Message { handler, queue, remember: Some(DAY), envelope, ..task(text) }
 }

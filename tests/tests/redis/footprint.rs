@@ -30,6 +30,7 @@ fn ordinary() -> Message {
         upstream: Vec::new(),
         options: TaskOptions::default(),
         chain: None,
+        group: None,
     });
     Message { id, queue, handler, remember: None, envelope, ..task("ordinary") }
 }

@@ -278,6 +278,7 @@ mod tests {
             history: Vec::new(),
             receipt: Receipt::default(),
             chain: None,
+            group: None,
             keep: Duration::from_secs(60),
         }
     }
