@@ -10,9 +10,10 @@ ALTER TABLE tasq_tasks ADD COLUMN arrived_bytes INTEGER NOT NULL DEFAULT 0;  -- 
 -- Running tasks that are to be cancelled: few, and looked for whenever another process has changed something.
 CREATE INDEX tasq_tasks_cancelled ON tasq_tasks (id) WHERE state = 2 AND cancelled = 1;
 
--- With the queue, so that those that run in one are counted without a look at the tasks.
+-- With the queue, so that those that run in one are counted without a look at the tasks; older versions of SQLite need
+-- the state for that, too.
 DROP INDEX tasq_tasks_leased;
-CREATE INDEX tasq_tasks_leased ON tasq_tasks (worker, until, queue) WHERE state = 2;
+CREATE INDEX tasq_tasks_leased ON tasq_tasks (worker, until, queue, state) WHERE state = 2;
 
 -- A list leaps from handler to handler, takes the newest of each, and merges. The last two columns let it pass over
 -- what isn't meant without a look at the task. Leased tasks are left out: they are few, a claim and an end are then as
