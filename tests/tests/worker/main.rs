@@ -24,6 +24,7 @@ mod chains;
 mod follow_ups;
 mod letters;
 mod refused;
+mod store;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -369,6 +370,7 @@ fn an_envelope_that_cannot_be_read_is_a_dead_letter_and_a_newer_one_waits() {
             priority: Priority::Normal,
             due: Due::Now,
             remember: None,
+            unique: None,
             format,
             envelope: Bytes::from_static(envelope),
         };
