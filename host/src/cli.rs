@@ -10,6 +10,7 @@ use error::{Code, Error};
 
 mod bench;
 mod connect;
+mod cron;
 mod enqueue;
 mod error;
 mod follow;
@@ -58,6 +59,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Command),
     #[command(subcommand)]
+    Cron(cron::Command),
+    #[command(subcommand)]
     Handler(handler::Command),
     Bench(bench::Args),
 }
@@ -101,6 +104,7 @@ async fn execute(cli: Cli) -> Result<(), Error> {
         Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Queue(command) => interruptible(queue::run(command, config)).await,
+        Command::Cron(command) => interruptible(cron::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
     }

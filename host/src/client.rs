@@ -15,15 +15,19 @@ use crate::task::{Headers, Name, PAYLOAD, Priority, Task, TaskId, TaskOptions, U
 
 mod cancel;
 mod chain;
+mod group;
 mod known;
 mod letters;
 mod queues;
+mod schedule;
 mod wait;
 
 pub use cancel::Cancelled;
 pub use chain::KnownChain;
+pub use group::{KnownGroup, NewGroup, NewMember};
 pub use known::{Known, Shown};
 pub use letters::{Deleted, Retried};
+pub use schedule::{KnownSchedule, Synced};
 pub use wait::Waited;
 
 /// A producer's side of a backend. Clones share it.
@@ -93,11 +97,7 @@ impl NewTask {
                 "payload of {length} bytes: expected at most {PAYLOAD} ({limit} MiB)"
             )));
         }
-        if let Some(id) = self.id.as_ref().filter(|id| id.as_str().starts_with("cron:")) {
-            return Err(Error::rejected(format!(
-                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
-            )));
-        }
+        NewTask::check_id(self.id.as_ref())?;
         if let Some(length) = self.unique.as_ref().map(|unique| unique.key.len()).filter(|n| !UNIQUE_KEY.contains(n)) {
             return Err(Error::rejected(format!("unique key of {length} bytes: expected 1 to {}", UNIQUE_KEY.end())));
         }
@@ -105,6 +105,15 @@ impl NewTask {
             check_header(name).map_err(|bad| Error::rejected(bad.to_string()))?;
         }
         Ok(())
+    }
+
+    fn check_id(id: Option<&TaskId>) -> Result<()> {
+        match id.filter(|id| id.as_str().starts_with("cron:")) {
+            None => Ok(()),
+            Some(id) => Err(Error::rejected(format!(
+                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
+            ))),
+        }
     }
 }
 
@@ -128,6 +137,8 @@ pub enum Work {
     Task(Box<NewTask>),
     /// Tasks that follow one another: see [`Client::chain`].
     Chain(Vec<NewTask>),
+    /// Tasks side by side: see [`Client::group`].
+    Group(NewGroup),
 }
 
 impl Work {
@@ -136,6 +147,7 @@ impl Work {
         match self {
             Work::Task(new) => new.check(),
             Work::Chain(tasks) => chain::check(tasks),
+            Work::Group(group) => group.check(),
         }
     }
 }
@@ -188,13 +200,18 @@ impl Client {
     pub async fn enqueue_all(&self, works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
         let workers = self.backend.operations.workers().await?;
         let (mut answers, mut messages) = (Vec::with_capacity(works.len()), Vec::with_capacity(works.len()));
+        // Of each work, its first message: the others stand or fall with it.
+        let mut firsts = Vec::with_capacity(works.len());
+        let one = |(enqueued, message)| (enqueued, vec![message]);
         for work in works {
             let made = work.check().and_then(|()| match work {
-                Work::Task(new) => Ok(task_message(*new, &workers)),
-                Work::Chain(tasks) => chain::message(tasks, &workers),
+                Work::Task(new) => Ok(task_message(*new, &workers)).map(one),
+                Work::Chain(tasks) => chain::message(tasks, &workers).map(one),
+                Work::Group(group) => group::messages(group, &workers),
             });
-            answers.push(made.map(|(enqueued, message)| {
-                messages.push(message);
+            answers.push(made.map(|(enqueued, batch)| {
+                firsts.push(messages.len());
+                messages.extend(batch);
                 enqueued
             }));
         }
@@ -202,9 +219,9 @@ impl Client {
             return Ok(answers);
         }
         let sent: Vec<TaskId> = messages.iter().map(|message| message.id.clone()).collect();
-        let mut pushed = sent.into_iter().zip(self.backend.broker.push(messages).await?);
-        for enqueued in answers.iter_mut().flatten() {
-            let pushed = pushed.next();
+        let pushed = self.backend.broker.push(messages).await?;
+        for (enqueued, first) in answers.iter_mut().flatten().zip(firsts) {
+            let pushed = sent.get(first).cloned().zip(pushed.get(first).cloned());
             let (sent, pushed) =
                 pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
             enqueued.created = pushed.created;
@@ -217,39 +234,22 @@ impl Client {
         Ok(answers)
     }
 
-    /// Everything that is known of a task or a chain; none for one that was never enqueued, or is forgotten.
+    /// Everything that is known of a task, a chain or a group; none for one that was never enqueued, or is forgotten.
     pub async fn show(&self, id: &TaskId) -> Result<Option<Shown>> {
         Ok(self.show_all(std::slice::from_ref(id)).await?.pop().flatten())
     }
 
     /// [`Client::show`] for many; one answer per id, in order.
     pub async fn show_all(&self, ids: &[TaskId]) -> Result<Vec<Option<Shown>>> {
-        // The broker first: a task that leaves it between the two calls is found in the results.
-        let standings = self.backend.operations.get(ids).await?;
-        let needs_none = |standing: &Option<Standing>| match standing {
-            Some(Standing::Leaving(_)) => true,
-            Some(Standing::Here(tracked)) => !tracked.state.is_final(),
-            None => false,
-        };
-        let ended: Vec<TaskId> = ids
-            .iter()
-            .zip(&standings)
-            .filter(|(_, standing)| !needs_none(standing))
-            .map(|(id, _)| id.clone())
-            .collect();
-        let records = if ended.is_empty() { Vec::new() } else { self.backend.results.get(&ended).await? };
-        let (mut records, mut all) = (records.into_iter(), Vec::with_capacity(ids.len()));
-        for (id, standing) in ids.iter().zip(standings) {
-            let record = if needs_none(&standing) { None } else { records.next().flatten() };
-            all.push(match (record, standing) {
-                (_, Some(Standing::Leaving(record))) => Some(Shown::Task(Known::Ended(record, None))),
-                (Some(record), Some(Standing::Here(dead))) => {
-                    Some(Shown::Task(Known::Ended(Arc::new(record), Some(dead))))
-                }
-                (Some(record), None) => Some(Shown::Task(Known::Ended(Arc::new(record), None))),
-                (None, Some(Standing::Here(tracked))) => Some(Shown::Task(Known::Held(tracked))),
-                (None, None) => self.known_chain(id).await?.map(Shown::Chain),
-            });
+        let mut all = Vec::with_capacity(ids.len());
+        for (id, known) in ids.iter().zip(self.known(ids).await?) {
+            if let Some(known) = known {
+                all.push(Some(Shown::Task(known)));
+            } else if let Some(chain) = self.known_chain(id).await? {
+                all.push(Some(Shown::Chain(chain)));
+            } else {
+                all.push(self.known_group(id).await?.map(|group| Shown::Group(Box::new(group))));
+            }
         }
         Ok(all)
     }

@@ -444,6 +444,16 @@ pub struct Member {
     pub callback: Option<Name>,
 }
 
+impl Member {
+    /// The id of this member's task or chain, or of the callback.
+    pub fn id(&self) -> Result<TaskId, InvalidName> {
+        match self.index {
+            0 => format!("{}/cb", self.group).parse(),
+            index => format!("{}/m{index}", self.group).parse(),
+        }
+    }
+}
+
 /// A chain as one of its steps carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {

@@ -2,7 +2,7 @@
 //!
 //! This file's loop reserves and fills `slots`, which run attempts on the sandbox's own threads; `porter` carries what
 //! these hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
-//! `relay` delivers what belongs to another server.
+//! `relay` delivers what belongs to another server; `cron` lets schedules tick.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -22,6 +22,7 @@ use crate::sandbox::{Handler, Sandbox};
 use crate::task::{Name, WorkerId};
 
 mod attempt;
+pub mod cron;
 mod follow_ups;
 mod heartbeat;
 mod lease;
@@ -135,6 +136,7 @@ pub async fn run(
     sandbox.lend(backend.store.clone());
     let crew = Arc::new(Crew { worker: worker.clone(), sandbox, counter, max_lost: options.max_lost });
     let _reporting = heartbeat::start(&backend, &crew, &options);
+    let _ticking = cron::start(&backend, crew.sandbox.clone());
     let working = async {
         let mut shift = Shift {
             room: Room::new(options.concurrency),

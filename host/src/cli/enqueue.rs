@@ -51,7 +51,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = input::span)]
     wait: Option<Option<Duration>>,
     /// Enqueue a file's lines, - for stdin's: a JSON object each, with these options as keys (_ for -), `payload` or
-    /// `payload_base64`, and `headers`; or {"chain":[…]} of such objects. A bad line is named and hinders no other
+    /// `payload_base64`, and `headers`; or {"chain":[…]} of such objects; or {"group":{"members":[…],"callback":{…}}}, whose
+    /// members are such objects or chains. A bad line is named and hinders no other
     #[arg(long, value_name = "FILE | -", conflicts_with_all = [
         "handler", "payload", "headers", "content_type", "then", "wait", "queue", "id", "priority", "after", "at", "expires",
         "timeout", "cpu", "max_retries", "backoff", "retention", "unique", "unique_for",
@@ -102,7 +103,7 @@ struct Place {
 /// What its runs may cost, and what becomes of them.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits and retries")]
-struct Limits {
+pub(crate) struct Limits {
     /// Wall time of one run [default: the handler's, else 30s]
     #[arg(long, value_name = "TIME", value_parser = input::positive_span)]
     timeout: Option<Duration>,
@@ -118,6 +119,13 @@ struct Limits {
     /// How long the result is kept, 0s for not at all [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = input::span)]
     retention: Option<Duration>,
+}
+
+impl Limits {
+    pub(crate) fn options(self, expires: Option<Duration>) -> TaskOptions {
+        let Limits { timeout, cpu, max_retries, backoff, retention } = self;
+        TaskOptions { max_retries, backoff, timeout, cpu, expires, retention }
+    }
 }
 
 /// Enqueues, says what is odd about it, and waits if that is asked.
@@ -160,7 +168,6 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
 fn new_task(args: Args) -> Result<NewTask, Error> {
     let Some(handler) = args.handler.clone() else { return Err(Error::usage("expected a handler, found none")) };
     let Args { payload, place, limits, headers, content_type, .. } = args;
-    let Limits { timeout, cpu, max_retries, backoff, retention } = limits;
     let due = match (place.after, place.at) {
         (Some(after), _) => Due::After(after),
         (None, Some(at)) => Due::At(at),
@@ -176,7 +183,7 @@ fn new_task(args: Args) -> Result<NewTask, Error> {
         priority: place.priority,
         content_type,
         headers: headers.into_iter().collect(),
-        options: TaskOptions { max_retries, backoff, timeout, cpu, expires: place.expires, retention },
+        options: limits.options(place.expires),
     };
     // Before a broker is opened, and so created.
     new.check()?;

@@ -1,7 +1,10 @@
 //! `tasq-host task …`: what became of tasks.
 
 use super::error::{Code, Error};
+use super::view;
 use crate::config::Config;
+use tasq_host::Client;
+use tasq_host::client::Shown;
 use tasq_host::task::TaskId;
 
 mod cancel;
@@ -38,6 +41,19 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
         Command::Retry(args) => retry::run(args, config).await,
         Command::Delete(args) => delete::run(args, config).await,
     }
+}
+
+/// Prints what an id stands for, a task with its group's progress.
+async fn print(client: &Client, shown: &Shown, json: bool) -> Result<(), Error> {
+    let member = if let Shown::Task(known) = shown { known.member() } else { None };
+    let place = match member {
+        None => None,
+        Some(member) => {
+            let (done, total) = client.progress(&member).await?;
+            Some(view::Place { id: member.group.to_string(), index: member.index, done, total })
+        }
+    };
+    Ok(view::print(shown, place, json)?)
 }
 
 const NOT_FOUND: &str = "not found; it was never enqueued here, or its retention is over";

@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 impl Client {
     /// Cancels tasks, and keeps a record of each for its retention. One answer per id, in order. A chain's id stands for its
-    /// present step, whose end is the chain's. Dropping the future leaves open which of them were cancelled; trying again is
+    /// present step, whose end is the chain's, and a group's for all that is unfinished of it. Dropping the future leaves open which of them were cancelled; trying again is
     /// safe.
     pub async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<Cancelled>> {
         self.cancel_leaving(ids, Trace::Record).await
@@ -62,6 +62,11 @@ impl Client {
                     Target::Open(tracked) => {
                         places.push(place);
                         ends.push(end(*tracked, trace));
+                    }
+                    Target::Group(unfinished) => {
+                        let parts = Box::pin(self.cancel_leaving(&unfinished, trace)).await?;
+                        let runs = parts.contains(&Cancelled::Asked);
+                        answers[place] = if runs { Cancelled::Asked } else { Cancelled::Done };
                     }
                     Target::Settled(answer) => answers[place] = answer,
                     Target::Between => again.push(place),
@@ -92,6 +97,8 @@ enum Target {
     /// Unfinished.
     Open(Box<Tracked>),
     Settled(Cancelled),
+    /// These of its parts, the callback first, so that no member that ends meanwhile starts it.
+    Group(Vec<TaskId>),
     /// A step has ended, and the next one isn't there yet.
     Between,
 }
@@ -100,6 +107,10 @@ fn target(shown: Option<Shown>) -> Target {
     let known = match shown {
         None => return Target::Settled(Cancelled::Unknown),
         Some(Shown::Task(known)) => known,
+        Some(Shown::Group(group)) if group.state().is_final() => {
+            return Target::Settled(Cancelled::Ended(group.state()));
+        }
+        Some(Shown::Group(group)) => return Target::Group(group.unfinished()),
         Some(Shown::Chain(chain)) if chain.state().is_final() => {
             return Target::Settled(Cancelled::Ended(chain.state()));
         }

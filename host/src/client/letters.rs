@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Client, Known, KnownChain, Shown};
+use super::{Client, Known, KnownChain, KnownGroup, Shown};
 use crate::broker::Revive;
 use crate::error::Result;
 use crate::results::Record;
@@ -35,13 +35,18 @@ pub enum Deleted {
 }
 
 impl Client {
-    /// Gives dead tasks their full retries again; the runs that failed before the last stay in their history. One answer per id, in order. A
-    /// chain's id stands for its dead step, which resumes it. Dropping the future leaves open which of them are tried again.
+    /// Gives dead tasks their full retries again; the runs that failed before the last stay in their history. One answer
+    /// per id, in order. A chain's id stands for its dead step, which resumes it, and a group's for all its dead members.
+    /// Dropping the future leaves open which of them are tried again.
     pub async fn retry(&self, ids: &[TaskId]) -> Result<Vec<Retried>> {
         let mut answers = Vec::with_capacity(ids.len());
         let (mut places, mut dead, mut records) = (Vec::new(), Vec::new(), Vec::new());
         for (place, shown) in self.show_all(ids).await?.into_iter().enumerate() {
             let known = match shown {
+                Some(Shown::Group(group)) => {
+                    answers.push(Box::pin(self.retry_group(*group)).await?);
+                    continue;
+                }
                 None => None,
                 Some(Shown::Task(known)) => Some(known),
                 Some(Shown::Chain(chain)) => Some(failed_step(chain)),
@@ -72,20 +77,28 @@ impl Client {
         Ok(answers)
     }
 
+    /// What is dead of a group; where nothing could be tried again, why not.
+    async fn retry_group(&self, group: KnownGroup) -> Result<Retried> {
+        let callback = group.callback.clone().map(Shown::Task);
+        let dead = group.members.iter().chain(&callback).filter(|part| part.state() == State::Dead);
+        let dead: Vec<TaskId> = dead.map(|part| part.id().clone()).collect();
+        let mut answers = self.retry(&dead).await?;
+        match answers.iter().position(|answer| *answer == Retried::Done) {
+            Some(done) => Ok(answers.swap_remove(done)),
+            None => Ok(answers.pop().unwrap_or(Retried::NotDead(group.state()))),
+        }
+    }
+
     /// Forgets ended tasks: their records and dead letters. One answer per id, in order. A chain's id stands for all its
-    /// steps, once it has ended. Idempotent, so dropping the future does no harm.
+    /// steps, and a group's for all its tasks, once it has ended. Idempotent, so dropping the future does no harm.
     pub async fn delete(&self, ids: &[TaskId]) -> Result<Vec<Deleted>> {
         let (mut answers, mut gone) = (Vec::with_capacity(ids.len()), Vec::new());
         for shown in self.show_all(ids).await? {
             answers.push(match &shown {
                 None => Deleted::Unknown,
                 Some(shown) if !shown.state().is_final() => Deleted::Unfinished(shown.state()),
-                Some(Shown::Task(known)) => {
-                    gone.push(known.id().clone());
-                    Deleted::Done
-                }
-                Some(Shown::Chain(chain)) => {
-                    gone.extend(chain.steps.iter().map(|step| step.id().clone()));
+                Some(shown) => {
+                    gone.extend(shown.tasks().into_iter().map(|task| task.id().clone()));
                     Deleted::Done
                 }
             });

@@ -74,7 +74,7 @@ fn tasks_that_enqueue_themselves_end_after_thirty_two() {
 
 #[test]
 fn a_follow_up_whose_unique_key_is_taken_is_dropped() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "[grants]\nenqueue = [\"late\"]");
         let wish = json!({"do": "enqueue", "handler": "late", "times": 2, "unique": "k"});
         let ids = [

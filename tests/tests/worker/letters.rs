@@ -17,7 +17,7 @@ async fn delete(place: &Place, id: &TaskId) -> Deleted {
 
 #[test]
 fn a_dead_task_is_tried_again_with_all_its_retries() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "");
         let id = place.enqueue("m", json!({"do": "fail", "message": "no"}), fast(1)).await;
         assert_eq!(retry(&place, &id).await, Retried::NotDead(State::Pending));
@@ -42,7 +42,7 @@ fn a_dead_task_is_tried_again_with_all_its_retries() {
 
 #[test]
 fn a_chain_goes_on_where_its_dead_step_is_tried_again() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "");
         place.serve_guest("echo", "echo", "");
         let options_of = TaskOptions { max_retries: Some(0), ..TaskOptions::default() };
@@ -66,7 +66,7 @@ fn a_chain_goes_on_where_its_dead_step_is_tried_again() {
 
 #[test]
 fn a_task_whose_unique_key_is_taken_meanwhile_stays_dead_with_its_record() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "");
         let unique = Some(Unique { key: "k".into(), hold: None });
         let new =
@@ -87,7 +87,7 @@ fn a_task_whose_unique_key_is_taken_meanwhile_stays_dead_with_its_record() {
 
 #[test]
 fn ended_tasks_are_forgotten_and_unfinished_ones_are_not() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "");
         let done = place.enqueue("m", json!({"do": "echo", "text": "x"}), TaskOptions::default()).await;
         let dead = place.enqueue("m", flaky(), fast(0)).await;

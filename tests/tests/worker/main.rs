@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 mod cancel;
 mod chains;
 mod follow_ups;
+mod groups;
 mod letters;
 mod refused;
 mod store;
@@ -41,9 +42,7 @@ fn law<F: Future<Output = ()>>(check: impl Fn(Place) -> F) {
     law_on(&["memory", "sqlite", "redis", "nats"], check);
 }
 
-/// Those that can do all that a task can be asked to do.
-const COMPLETE: [&str; 3] = ["memory", "sqlite", "nats"];
-
+/// Runs a law over these.
 fn law_on<F: Future<Output = ()>>(servers: &[&str], check: impl Fn(Place) -> F) {
     for &server in servers {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

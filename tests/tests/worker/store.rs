@@ -12,7 +12,7 @@ const GRANTED: &str = "[grants]\nstore = true";
 
 #[test]
 fn each_verb_of_the_store_does_what_the_contract_says() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", GRANTED);
         let told = answer(&place, "m", json!({"do": "store", "key": "k"})).await;
         let expected = json!({
@@ -24,7 +24,7 @@ fn each_verb_of_the_store_does_what_the_contract_says() {
 
 #[test]
 fn a_handler_keeps_its_own_keys_from_run_to_run_and_sees_no_others() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", GRANTED);
         place.serve("other", GRANTED);
         for sum in 1..=3 {
