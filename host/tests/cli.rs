@@ -47,6 +47,9 @@ sessions! {
     worker,
     chain,
     batch,
+    cancel,
+    unique,
+    queues,
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod follow_ups;
 mod groups;
 mod letters;
 mod refused;
+mod store;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,9 +41,6 @@ struct Place {
 fn law<F: Future<Output = ()>>(check: impl Fn(Place) -> F) {
     law_on(&["memory", "sqlite", "redis", "nats"], check);
 }
-
-/// Those that can do all that a task can be asked to do.
-const COMPLETE: [&str; 2] = ["memory", "nats"];
 
 /// Runs a law over these.
 fn law_on<F: Future<Output = ()>>(servers: &[&str], check: impl Fn(Place) -> F) {
@@ -371,6 +369,7 @@ fn an_envelope_that_cannot_be_read_is_a_dead_letter_and_a_newer_one_waits() {
             priority: Priority::Normal,
             due: Due::Now,
             remember: None,
+            unique: None,
             format,
             envelope: Bytes::from_static(envelope),
         };
