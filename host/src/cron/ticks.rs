@@ -10,7 +10,7 @@ use super::Expression;
 use crate::task::Timestamp;
 
 /// The first tick after this moment; none before the year 2100.
-pub(super) fn next(expression: &Expression, zone: Tz, after: Timestamp) -> Option<Timestamp> {
+pub fn next(expression: &Expression, zone: Tz, after: Timestamp) -> Option<Timestamp> {
     let after = DateTime::from_timestamp(i64::try_from(after.0 / 1000).ok()?, 0)?.with_timezone(&zone);
     let next = next_in(expression, &after)?;
     u64::try_from(next.timestamp_millis()).ok().map(Timestamp)
