@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use redis::ScriptInvocation;
+use redis::{Script, ScriptInvocation};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep_until};
 
 use super::layout::{Blocks, Search};
-use super::wire::{self, Answer, span};
+use super::wire::{self, Answer, Taken, span};
 use super::{Redis, scripts};
 use crate::broker::{Broker, Delivery, Effect, End, Held, Letter, Message, Pushed, Reserve, Settled};
 use crate::error::{Error, Result};
@@ -30,9 +30,8 @@ impl Broker for Redis {
     async fn push(&self, messages: Vec<Message>) -> Result<Vec<Pushed>> {
         let mut pushed = Vec::with_capacity(messages.len());
         for chunk in chunks(&messages, |message| message.envelope.len()) {
-            let created = self.push_chunk(chunk).await?;
-            let answers = chunk.iter().zip(created);
-            pushed.extend(answers.map(|(message, created)| Pushed { id: message.id.clone(), created }));
+            let answers = self.push_chunk(chunk).await?;
+            pushed.extend(chunk.iter().zip(answers).map(|(message, taken)| wire::pushed(message, taken)));
         }
         Ok(pushed)
     }
@@ -78,9 +77,13 @@ impl Broker for Redis {
                 for &place in chunk {
                     call.arg(runs[place].id.as_str()).arg(runs[place].number);
                 }
-                let kept = flags(wire::flags(self.link.send(&call).await?)?)?;
-                for (&place, kept) in chunk.iter().zip(kept) {
-                    held[place] = if kept { Held::Kept } else { Held::Gone };
+                let mut answer = Answer::new(self.link.send(&call).await?)?;
+                for &place in chunk {
+                    held[place] = match answer.number()? {
+                        0 => Held::Gone,
+                        1 => Held::Kept,
+                        _ => Held::Cancelled,
+                    };
                 }
             }
         }
@@ -141,7 +144,7 @@ impl Broker for Redis {
 }
 
 impl Redis {
-    async fn push_chunk(&self, messages: &[Message]) -> Result<Vec<bool>> {
+    async fn push_chunk(&self, messages: &[Message]) -> Result<Vec<Taken>> {
         let mut blocks = Blocks::default();
         messages.iter().for_each(|message| blocks.add(&message.queue));
         loop {
@@ -151,14 +154,20 @@ impl Redis {
             let search = if chosen { Search::Everywhere } else { Search::There };
             self.layout.accept(&blocks, &queues, search, &mut call);
             messages.iter().for_each(|message| wire::message(message, blocks.place(&message.queue), &mut call));
-            if let Some(created) = wire::flags(self.link.send(&call).await?)? {
-                return Ok(created);
+            if let Some(answer) = wire::fresh(self.link.send(&call).await?) {
+                return wire::taken(answer);
             }
             self.meet(&blocks.names()).await?;
         }
     }
 
     async fn settle_chunk(&self, ends: &[End]) -> Result<Vec<bool>> {
+        let answers = self.end(&scripts::SETTLE, &[], ends).await?;
+        Ok(answers.into_iter().map(|answer| answer == 1).collect())
+    }
+
+    /// Gives `script` the ends, behind what it wants to know beside.
+    pub(super) async fn end(&self, script: &Script, beside: &[String], ends: &[End]) -> Result<Vec<u64>> {
         let mut blocks = Blocks::default();
         let mut search = Search::Not;
         for end in ends {
@@ -166,7 +175,8 @@ impl Redis {
             for effect in &end.effects {
                 blocks.add(queue_of(effect));
                 let searches = match effect {
-                    Effect::Push(_) | Effect::Arrive { .. } => true,
+                    Effect::Push(_) => true,
+                    Effect::Arrive { .. } => false,
                     Effect::Record(record) => !self.foreign_results && !wire::is_generated(&record.id),
                 };
                 if searches {
@@ -176,28 +186,25 @@ impl Redis {
         }
         loop {
             let queues = self.queues(&blocks.names()).await?;
-            let mut call = self.link.call(&scripts::SETTLE);
+            let mut call = self.link.call(script);
             self.layout.accept(&blocks, &queues, search, &mut call);
-            call.arg(self.layout.ended()).arg(&self.ear.origin).arg(u8::from(self.foreign_results)).arg(ends.len());
+            call.arg(self.layout.ended()).arg(&self.ear.origin).arg(u8::from(self.foreign_results));
+            call.arg(beside).arg(ends.len());
             ends.iter().for_each(|end| write_end(end, &blocks, &mut call));
             ends.iter().for_each(|end| write_effects(end, &blocks, &mut call));
-            if let Some(applied) = wire::flags(self.link.send(&call).await?)? {
-                return Ok(applied);
+            if let Some(answers) = wire::answers(self.link.send(&call).await?)? {
+                return Ok(answers);
             }
             self.meet(&blocks.names()).await?;
         }
     }
 }
 
-fn flags(answer: Option<Vec<bool>>) -> Result<Vec<bool>> {
-    answer.ok_or_else(|| Error::corrupt("a script's answer: expected a list of flags, found a word"))
-}
-
 fn arguments(effect: &Effect) -> usize {
     match effect {
         Effect::Record(_) => wire::RECORD,
         Effect::Push(_) => wire::MESSAGE,
-        Effect::Arrive { .. } => todo!(),
+        Effect::Arrive { .. } => wire::ARRIVAL,
     }
 }
 
@@ -242,12 +249,12 @@ fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>
         match effect {
             Effect::Push(message) => wire::message(message, place, call),
             Effect::Record(record) => wire::record(record, place, call),
-            Effect::Arrive { .. } => todo!(),
+            Effect::Arrive { task, index, result, .. } => wire::arrival(task, *index, result, place, call),
         }
     }
 }
 
-fn weight(end: &End) -> usize {
+pub(super) fn weight(end: &End) -> usize {
     let of = |effect: &Effect| match effect {
         Effect::Record(record) => record.result.as_ref().map_or(0, |result| result.len()),
         Effect::Push(message) => message.envelope.len(),

@@ -26,10 +26,12 @@ use crate::task::Name;
 /// | `f` | sorted | records by the end of their keeping |
 /// | `fd` `fx` | sorted | records of done (cancelled) and of dead tasks by the time they ended |
 /// | `o` `oz` | hash, sorted | letters by number; their tasks |
-/// | `c` | hash | counters: `seq` of accepted tasks, `letter` |
-pub(super) const PARTS: [&str; 22] = [
+/// | `c` | hash | counters: `seq` of accepted tasks, `letter`, `gone` from the lists; settings: `paused`, `rate`, `most` |
+/// | `u` | hash | unique key → who holds it, until when |
+/// | `a` | hash | id → how many results a task waits for; those that came |
+pub(super) const PARTS: [&str; 24] = [
     "p0", "p1", "p2", "k0", "k1", "k2", "k", "m", "e", "x", "l", "s", "d", "dn", "t", "r", "f", "fd", "fx", "o", "oz",
-    "c",
+    "c", "u", "a",
 ];
 
 /// What the search for an id needs of a queue, in the order in which `accept.lua` reads it.
@@ -63,6 +65,23 @@ impl Layout {
     /// Channel: who settled, and the ids that ended.
     pub(super) fn ended(&self) -> String {
         format!("{}:ended", self.prefix)
+    }
+
+    /// Channel: ids of running tasks that are to be cancelled.
+    pub(super) fn cancels(&self) -> String {
+        format!("{}:cancels", self.prefix)
+    }
+
+    /// Hash: schedule → its value.
+    pub(super) fn schedules(&self) -> String {
+        format!("{}:schedules", self.prefix)
+    }
+
+    /// Gives a script the keys of what an owner stores: values by key, keys that expire by time, the bytes of all.
+    pub(super) fn stored(&self, owner: &Name, call: &mut ScriptInvocation<'_>) {
+        for part in ["v", "f", "b"] {
+            call.key(format!("{}:store:{{{owner}}}:{part}", self.prefix));
+        }
     }
 
     /// Gives a script the keys of a queue.

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::try_join_all;
+use redis::ScriptInvocation;
 
+use super::broker::{chunks, weight};
 use super::scripts::{self, FAR};
-use super::wire::{self, Answer, span};
+use super::wire::{self, Answer, Taken, span};
 use super::{Queues, Redis};
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::{Error, Result};
@@ -23,15 +26,25 @@ const READ: usize = 50;
 impl Operations for Redis {
     async fn list(&self, filter: &Filter) -> Result<Vec<Standing>> {
         let queues = self.meet(&[]).await?;
-        let mut newest = BTreeSet::new();
         let asked = |queue: &&Name| filter.queue.as_ref().is_none_or(|wanted| wanted == *queue);
-        for queue in queues.keys().filter(asked) {
-            self.scan(queue, filter, &mut newest).await?;
+        let matches = |standing: &Standing| match standing {
+            Standing::Here(here) => !here.state.is_final() && filter.state.is_none_or(|state| state == here.state),
+            Standing::Leaving(_) => false,
+        };
+        let (mut found, mut rest) = (Vec::new(), filter.clone());
+        loop {
+            let mut newest = BTreeSet::new();
+            for queue in queues.keys().filter(asked) {
+                self.scan(queue, &rest, &mut newest).await?;
+            }
+            let ids: Vec<TaskId> = newest.iter().rev().map(|Cursor(_, id)| id.clone()).collect();
+            found.extend(self.standings(&queues, &ids).await?.into_iter().flatten().filter(matches));
+            // Some may have moved on since they were found: then there are more.
+            if newest.len() < rest.limit || found.len() == filter.limit {
+                return Ok(found);
+            }
+            (rest.limit, rest.after) = (filter.limit - found.len(), newest.pop_first());
         }
-        let ids: Vec<TaskId> = newest.into_iter().rev().map(|Cursor(_, id)| id).collect();
-        let standings = self.standings(&queues, &ids).await?;
-        let unfinished = |standing: &Standing| matches!(standing, Standing::Here(here) if !here.state.is_final());
-        Ok(standings.into_iter().flatten().filter(unfinished).collect())
     }
 
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
@@ -44,20 +57,80 @@ impl Operations for Redis {
         try_join_all(queues.keys().map(|queue| self.depth(queue, soon))).await
     }
 
-    async fn cancel(&self, _: Vec<End>) -> Result<Vec<Cancel>> {
-        Err(Error::rejected("not yet"))
+    async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>> {
+        let mut answers = Vec::with_capacity(ends.len());
+        for chunk in chunks(&ends, weight).flat_map(|chunk| chunk.chunks(READ)) {
+            let answered = self.end(&scripts::CANCEL, &[self.layout.cancels()], chunk).await?;
+            let mut done = Vec::new();
+            for (end, answer) in chunk.iter().zip(answered) {
+                answers.push(match answer {
+                    0 => Cancel::Gone,
+                    1 => Cancel::Done,
+                    2 => Cancel::Asked,
+                    _ => Cancel::Moved,
+                });
+                if answer == 1 {
+                    done.push(end.run.id.clone());
+                }
+            }
+            self.ear.tell(done.into_iter());
+        }
+        Ok(answers)
     }
 
-    async fn revive(&self, _: &[TaskId]) -> Result<Vec<Revive>> {
-        Err(Error::rejected("not yet"))
+    async fn revive(&self, ids: &[TaskId]) -> Result<Vec<Revive>> {
+        let queues = self.meet(&[]).await?;
+        let mut revived = vec![Revive::NotDead; ids.len()];
+        for (ids, revived) in ids.chunks(READ).zip(revived.chunks_mut(READ)) {
+            for queue in queues.keys() {
+                let mut call = self.link.call(&scripts::REVIVE);
+                self.layout.keys(queue, &mut call);
+                call.arg(self.layout.wake()).arg(queue.as_str());
+                for id in ids {
+                    call.arg(id.as_str());
+                }
+                let answers = wire::taken(self.link.send(&call).await?)?;
+                for (revived, answer) in revived.iter_mut().zip(answers) {
+                    match answer {
+                        Taken::Yes => *revived = Revive::Done,
+                        Taken::Held(holder) => *revived = Revive::Held(holder),
+                        Taken::No => {}
+                    }
+                }
+            }
+        }
+        Ok(revived)
     }
 
-    async fn remove(&self, _: &[TaskId]) -> Result<u64> {
-        Err(Error::rejected("not yet"))
+    async fn remove(&self, ids: &[TaskId]) -> Result<u64> {
+        let queues = self.meet(&[]).await?;
+        let mut removed = 0;
+        for ids in ids.chunks(READ) {
+            for queue in queues.keys() {
+                let mut call = self.link.call(&scripts::REMOVE);
+                self.layout.keys(queue, &mut call);
+                for id in ids {
+                    call.arg(id.as_str());
+                }
+                removed += wire::number(self.link.send(&call).await?)?;
+            }
+        }
+        Ok(removed)
     }
 
-    async fn configure(&self, _: &Name, _: &[Setting]) -> Result<()> {
-        Err(Error::rejected("not yet"))
+    async fn configure(&self, queue: &Name, settings: &[Setting]) -> Result<()> {
+        self.queues(&[queue]).await?;
+        let mut call = self.link.call(&scripts::CONFIGURE);
+        self.layout.keys(queue, &mut call);
+        call.arg(self.layout.wake()).arg(queue.as_str());
+        for setting in settings {
+            match setting {
+                Setting::Paused(paused) => call.arg("paused").arg(if *paused { "1" } else { "" }),
+                Setting::Rate(rate) => call.arg("rate").arg(rate.map(wire::rate).unwrap_or_default()),
+                Setting::Concurrency(most) => call.arg("most").arg(most.map_or(String::new(), |most| most.to_string())),
+            };
+        }
+        self.link.send(&call).await.map(drop)
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
@@ -92,28 +165,48 @@ impl Operations for Redis {
 }
 
 impl Redis {
-    /// Walks over all that the queue holds, but brings only times and ids here: an order of its own would cost every
-    /// task something. `newest` never has more than the filter's limit.
+    /// Brings only times and ids here. An order of its own would cost every task something, so this walks over the
+    /// places where tasks are, as far as those have an order not over all of them. `newest` never has more than the
+    /// filter's limit.
     async fn scan(&self, queue: &Name, filter: &Filter, newest: &mut BTreeSet<Cursor>) -> Result<()> {
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut call = self.link.call(&scripts::SCAN);
-            self.layout.keys(queue, &mut call);
-            let handler = filter.handler.as_ref().map_or("", Name::as_str);
-            let (before, id) = filter.after.as_ref().map_or((FAR, ""), |after| (after.0.0.min(FAR), after.1.as_str()));
-            call.arg(&cursor).arg(PAGE).arg(filter.state.map_or("", State::as_str)).arg(handler).arg(before).arg(id);
-            let mut answer = Answer::new(self.link.send(&call).await?)?;
-            cursor = answer.text()?;
-            while !answer.is_over() {
-                newest.insert(Cursor(Timestamp(answer.number()?), wire::id(&answer.bytes()?)?));
-                if newest.len() > filter.limit {
-                    newest.pop_first();
+        for place in places(filter.state) {
+            let mut cursor = Bytes::new();
+            loop {
+                let call = self.page(queue, filter, place, &cursor, newest);
+                let mut answer = Answer::new(self.link.send(&call).await?)?;
+                cursor = answer.bytes()?;
+                while !answer.is_over() {
+                    newest.insert(Cursor(Timestamp(answer.number()?), wire::id(&answer.bytes()?)?));
+                    if newest.len() > filter.limit {
+                        newest.pop_first();
+                    }
+                }
+                if cursor.is_empty() {
+                    break;
                 }
             }
-            if cursor == "0" {
-                return Ok(());
-            }
         }
+        Ok(())
+    }
+
+    fn page(
+        &self,
+        queue: &Name,
+        filter: &Filter,
+        place: &str,
+        cursor: &[u8],
+        newest: &BTreeSet<Cursor>,
+    ) -> ScriptInvocation<'static> {
+        let mut call = self.link.call(&scripts::SCAN);
+        self.layout.keys(queue, &mut call);
+        let handler = filter.handler.as_ref().map_or("", Name::as_str);
+        call.arg(place).arg(cursor).arg(PAGE).arg(filter.state.map_or("", State::as_str)).arg(handler);
+        let (before, id) = filter.after.as_ref().map_or((FAR, ""), |before| (before.0.0.min(FAR), before.1.as_str()));
+        call.arg(before).arg(id);
+        let oldest = newest.first().filter(|_| newest.len() == filter.limit);
+        let (after, id) = oldest.map_or((0, ""), |after| (after.0.0.min(FAR), after.1.as_str()));
+        call.arg(after).arg(id);
+        call
     }
 
     /// Asks each queue: there are few.
@@ -155,7 +248,7 @@ impl Redis {
             running: answer.number()?,
             parked: answer.number()?,
             dead: answer.number()?,
-            settings: Default::default(),
+            settings: wire::settings(&mut answer)?,
         })
     }
 
@@ -170,5 +263,17 @@ impl Redis {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Where tasks of a state are, in the order in which they move on: one that does meanwhile isn't missed.
+fn places(state: Option<State>) -> &'static [&'static str] {
+    match state {
+        None => &["x", "s", "p0", "p1", "p2", "k0", "k1", "k2", "x"],
+        Some(State::Scheduled) => &["s"],
+        Some(State::Pending) => &["s", "p0", "p1", "p2", "k0", "k1", "k2"],
+        Some(State::Running) => &["x"],
+        Some(State::Parked) => &["k0", "k1", "k2"],
+        Some(State::Done | State::Dead | State::Cancelled) => &[],
     }
 }

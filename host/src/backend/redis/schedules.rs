@@ -3,26 +3,64 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::Redis;
-use crate::error::{Error, Result};
+use super::layout::{Blocks, Search};
+use super::scripts::FAR;
+use super::wire::{self, Answer};
+use super::{Redis, scripts};
+use crate::error::Result;
 use crate::schedules::{Plans, Put, Schedules, Tick, Ticked};
-use crate::task::Name;
+use crate::task::{Name, Timestamp};
 
 #[async_trait]
 impl Schedules for Redis {
-    async fn put(&self, _: &Name, _: Bytes) -> Result<Put> {
-        Err(Error::rejected("not yet"))
+    async fn put(&self, name: &Name, body: Bytes) -> Result<Put> {
+        let mut call = self.link.call(&scripts::PLAN);
+        call.key(self.layout.schedules()).arg(name.as_str()).arg(&body[..]);
+        Ok(match wire::number(self.link.send(&call).await?)? {
+            0 => Put::Created,
+            1 => Put::Changed,
+            _ => Put::Same,
+        })
     }
 
     async fn list(&self) -> Result<Plans> {
-        Err(Error::rejected("not yet"))
+        let mut call = self.link.call(&scripts::PLANS);
+        call.key(self.layout.schedules());
+        let mut answer = Answer::new(self.link.send(&call).await?)?;
+        let now = Timestamp(answer.number()?);
+        let mut plans = Vec::new();
+        while !answer.is_over() {
+            plans.push(wire::plan(&answer.bytes()?, answer.bytes()?)?);
+        }
+        plans.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Plans { now, plans })
     }
 
-    async fn remove(&self, _: &Name) -> Result<bool> {
-        Err(Error::rejected("not yet"))
+    async fn remove(&self, name: &Name) -> Result<bool> {
+        let mut call = self.link.call(&scripts::UNPLAN);
+        call.key(self.layout.schedules()).arg(name.as_str());
+        Ok(wire::number(self.link.send(&call).await?)? > 0)
     }
 
-    async fn tick(&self, _: Tick) -> Result<Ticked> {
-        Err(Error::rejected("not yet"))
+    async fn tick(&self, tick: Tick) -> Result<Ticked> {
+        let Tick { name, since, at, message, overlap } = &tick;
+        let mut blocks = Blocks::default();
+        blocks.add(&message.queue);
+        loop {
+            let queues = self.queues(&blocks.names()).await?;
+            let mut call = self.link.call(&scripts::TICK);
+            self.layout.accept(&blocks, &queues, Search::Everywhere, &mut call);
+            call.key(self.layout.schedules()).arg(name.as_str());
+            call.arg(since.0.min(FAR)).arg(at.0.min(FAR)).arg(u8::from(*overlap));
+            wire::message(message, blocks.place(&message.queue), &mut call);
+            if let Some(answer) = wire::fresh(self.link.send(&call).await?) {
+                return Ok(match wire::number(answer)? {
+                    0 => Ticked::Moved,
+                    1 => Ticked::Pushed,
+                    _ => Ticked::Skipped,
+                });
+            }
+            self.meet(&blocks.names()).await?;
+        }
     }
 }

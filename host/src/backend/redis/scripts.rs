@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::layout::PARTS;
-use crate::broker::HISTORY;
+use crate::broker::{HISTORY, UPSTREAM};
 use crate::results::{KEEP_DEAD, KEEP_DONE};
+use crate::store::{BYTES, KEYS};
 
 /// The latest time that is stored: all integers up to it are exact in Lua, sums of it and a present time too.
 pub(super) const FAR: u64 = 9_000_000_000_000_000;
@@ -21,7 +22,9 @@ macro_rules! scripts {
 scripts! {
     ABANDON = "abandon",
     ANNOUNCE = "announce",
+    CANCEL = "accept" "keep" "ends" "cancel",
     CLAIM = "claim",
+    CONFIGURE = "configure",
     DELETE = "delete",
     DELIVERED = "delivered",
     DEPTHS = "depths",
@@ -29,18 +32,27 @@ scripts! {
     EXTEND = "extend",
     GET = "standing" "get",
     OUTBOX = "outbox",
+    PLAN = "plan_value" "plan",
+    PLANS = "plans",
     PUSH = "accept" "push",
     QUEUES = "queues",
     RECORD = "keep" "record",
+    REMOVE = "remove",
     RESULTS = "results",
-    SCAN = "standing" "scan",
-    SETTLE = "accept" "keep" "settle",
+    REVIVE = "revive",
+    SCAN = "scan",
+    SETTLE = "accept" "keep" "ends" "settle",
+    STORE = "store",
+    TICK = "accept" "plan_value" "tick",
+    UNPLAN = "unplan",
     WORKERS = "workers",
 }
 
 fn script(parts: &[&str]) -> Script {
     let limits = format!(
-        "local KEEP_DONE, KEEP_DEAD, HISTORY, FAR = {KEEP_DONE}, {KEEP_DEAD}, {HISTORY}, {FAR}\nlocal PARTS = {{ '{}' }}\n",
+        "local KEEP_DONE, KEEP_DEAD, HISTORY, FAR = {KEEP_DONE}, {KEEP_DEAD}, {HISTORY}, {FAR}\n\
+         local UPSTREAM, STORE_KEYS, STORE_BYTES = {UPSTREAM}, {KEYS}, {BYTES}\n\
+         local PARTS = {{ '{}' }}\n",
         PARTS.join("', '")
     );
     Script::new(&(limits + &parts.join("\n")))

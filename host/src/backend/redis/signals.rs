@@ -45,6 +45,7 @@ impl Ear {
             client,
             wake: layout.wake(),
             ended: layout.ended(),
+            cancels: layout.cancels(),
             origin: origin.clone(),
             shared: shared.clone(),
             ends: false,
@@ -76,9 +77,10 @@ struct Hearing {
     client: Client,
     wake: String,
     ended: String,
+    cancels: String,
     origin: String,
     shared: Arc<Shared>,
-    /// Whether ends are listened to.
+    /// Whether ends and cancels are listened to.
     ends: bool,
 }
 
@@ -99,7 +101,7 @@ impl Hearing {
         let (mut sink, mut stream) = self.client.get_async_pubsub().await?.split();
         sink.subscribe(&self.wake).await?;
         if self.ends {
-            sink.subscribe(&self.ended).await?;
+            sink.subscribe(&[&self.ended, &self.cancels]).await?;
         }
         // What was said before has been missed.
         self.missed();
@@ -107,12 +109,16 @@ impl Hearing {
             tokio::select! {
                 message = stream.next() => match message {
                     Some(message) if message.get_channel_name() == self.wake => self.wake(message.get_payload_bytes()),
-                    Some(message) => self.pass_on(message.get_payload_bytes()),
+                    Some(message) if message.get_channel_name() == self.cancels => {
+                        let text = String::from_utf8_lossy(message.get_payload_bytes());
+                        self.pass_on(text.split(' '), Signal::Cancel);
+                    }
+                    Some(message) => self.ended(message.get_payload_bytes()),
                     None => return Ok(()),
                 },
                 () = self.shared.listened.notified(), if !self.ends => {
                     self.ends = true;
-                    if sink.subscribe(&self.ended).await.is_err() {
+                    if sink.subscribe(&[&self.ended, &self.cancels]).await.is_err() {
                         return Ok(());
                     }
                     self.missed();
@@ -132,14 +138,17 @@ impl Hearing {
         }
     }
 
-    fn pass_on(&self, ended: &[u8]) {
+    fn ended(&self, ended: &[u8]) {
         let text = String::from_utf8_lossy(ended);
         let mut words = text.split(' ');
-        if self.shared.signals.receiver_count() == 0 || words.next() == Some(&self.origin) {
-            return;
+        if self.shared.signals.receiver_count() > 0 && words.next() != Some(&self.origin) {
+            self.pass_on(words, Signal::Ended);
         }
-        for id in words.filter_map(|word| word.parse().ok()) {
-            let _ = self.shared.signals.send(Signal::Ended(id));
+    }
+
+    fn pass_on<'a>(&self, ids: impl Iterator<Item = &'a str>, signal: impl Fn(TaskId) -> Signal) {
+        for id in ids.filter_map(|word| word.parse().ok()) {
+            let _ = self.shared.signals.send(signal(id));
         }
     }
 }

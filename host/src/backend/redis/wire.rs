@@ -7,32 +7,46 @@ use redis::{ScriptInvocation, Value};
 
 use super::Queues;
 use super::scripts::FAR;
-use crate::broker::{Delivery, Due, Message, Standing, Tracked};
+use crate::broker::{Arrived, Delivery, Due, Message, Pushed, Settings, Standing, Tracked, Unique};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::Record;
-use crate::task::{FailedRun, Name, Priority, Run, State, TaskId, Timestamp, WorkerId, millis};
+use crate::schedules::Plan;
+use crate::store::{Op, Stored};
+use crate::task::{FailedRun, Name, Priority, Rate, Run, State, TaskId, Timestamp, WorkerId, millis};
 
 /// Milliseconds as they are stored.
 pub(super) fn span(span: Duration) -> u64 {
     millis(span).min(FAR)
 }
 
+/// What a byte that every task has says beside its priority, or a history's length (`prelude.lua`).
+const UNIQUE: u64 = 4;
+const WAITS: u64 = 8;
+const CANCELLED: u64 = 128;
+
 /// Gives a script a message (`accept.lua`).
 pub(super) fn message(message: &Message, place: usize, call: &mut ScriptInvocation<'_>) {
-    let (is_date, due) = match message.due {
+    let (kind, due) = match message.due {
         Due::Now => (0, 0),
         Due::After(after) => (0, span(after)),
         Due::At(time) => (1, time.0.min(FAR)),
-        Due::Arrivals(_) => todo!(),
+        Due::Arrivals(want) => (2, want.into()),
     };
-    let chosen = u64::from(is_chosen(message));
-    let meta = pack(&[(0, 1), (place as u64, 2), (message.priority as u64, 1), (chosen, 1), (is_date, 1), (due, 7)]);
+    let priority = message.priority as u64;
+    let marks = if message.unique.is_some() { UNIQUE } else { 0 } + if kind == 2 { WAITS } else { 0 };
+    let how = u64::from(is_chosen(message)) + if marks > 0 { 2 } else { 0 };
+    let meta = pack(&[(0, 1), (place as u64, 2), (priority, 1), (how, 1), (kind, 1), (due, 7)]);
     let remember = message.remember.map_or(0, |remember| span(remember) + 1);
-    let mut back = pack(&[(message.priority as u64, 1), (message.format.into(), 1), (remember, 7)]);
+    let mut back = pack(&[(priority + marks, 1), (message.format.into(), 1), (remember, 7)]);
     back.reserve(message.handler.as_str().len() + 1 + message.envelope.len());
     back.extend_from_slice(message.handler.as_str().as_bytes());
     back.push(0);
+    if let Some(Unique { key, hold }) = &message.unique {
+        let hold = hold.map_or(0, |hold| span(hold) + 1);
+        back.extend(pack(&[(hold, 7), (key.len() as u64, 2)]));
+        back.extend_from_slice(key.as_bytes());
+    }
     back.extend_from_slice(&message.envelope);
     call.arg(meta).arg(message.id.as_str()).arg(back);
 }
@@ -52,8 +66,9 @@ pub(super) fn is_generated(id: &TaskId) -> bool {
     uuid::Uuid::parse_str(id.as_str()).is_ok_and(|id| id.get_version_num() == 7)
 }
 
-/// So many arguments are a message and a record.
+/// So many arguments are a message, a result that arrives and a record.
 pub(super) const MESSAGE: usize = 3;
+pub(super) const ARRIVAL: usize = 3;
 pub(super) const RECORD: usize = 5;
 
 /// Gives a script a record (`keep.lua`).
@@ -65,6 +80,17 @@ pub(super) fn record(record: &Record, place: usize, call: &mut ScriptInvocation<
     let mut value = pack(&[(record.run.into(), 4), (until, 7)]);
     value.extend_from_slice(&codec::encode_record(record));
     call.arg(meta).arg(record.id.as_str()).arg(value).arg(record.finished_at.0.min(FAR)).arg(until);
+}
+
+/// Gives a script a result for the task that waits for it (`ends.lua`).
+pub(super) fn arrival(task: &TaskId, index: u32, result: &[u8], place: usize, call: &mut ScriptInvocation<'_>) {
+    call.arg(pack(&[(2, 1), (place as u64, 2), (index.into(), 4)])).arg(task.as_str()).arg(result);
+}
+
+/// A queue's rate, as it is kept (`prelude.lua`).
+pub(super) fn rate(rate: Rate) -> Vec<u8> {
+    let per = u64::try_from(rate.per.as_micros()).unwrap_or(FAR).min(FAR);
+    pack(&[(rate.tasks.into(), 4), (per, 7), (rate.interval_us().min(FAR), 7), (rate.burst(), 4)])
 }
 
 /// A failed run, for `e`.
@@ -105,6 +131,18 @@ impl Answer {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => Ok(Some(bytes.into())),
             other => Err(odd("bytes or nothing", &other)),
+        }
+    }
+
+    /// A list of bytes; none where the script says false.
+    fn list(&mut self) -> Result<Option<Vec<Bytes>>> {
+        match self.next()? {
+            Value::Nil => Ok(None),
+            Value::Array(values) => {
+                let mut all = Answer(values.into_iter());
+                (0..all.0.len()).map(|_| all.bytes()).collect::<Result<_>>().map(Some)
+            }
+            other => Err(odd("a list or nothing", &other)),
         }
     }
 
@@ -153,15 +191,55 @@ pub(super) fn id(bytes: &[u8]) -> Result<TaskId> {
     parse("an id", bytes)
 }
 
-/// None where the caller has to get to know more queues.
-pub(super) fn flags(value: Value) -> Result<Option<Vec<bool>>> {
-    match value {
-        Value::Array(values) => {
-            values.into_iter().map(|value| Ok(number(value)? == 1)).collect::<Result<_>>().map(Some)
-        }
-        Value::BulkString(word) if word == b"stale" => Ok(None),
-        other => Err(odd("a list of flags", &other)),
+/// One answer for each element; none where the caller has to get to know more queues.
+pub(super) fn answers(value: Value) -> Result<Option<Vec<u64>>> {
+    match fresh(value) {
+        Some(Value::Array(values)) => values.into_iter().map(number).collect::<Result<_>>().map(Some),
+        Some(other) => Err(odd("a list of numbers", &other)),
+        None => Ok(None),
     }
+}
+
+/// What the script says, unless the caller has to get to know more queues.
+pub(super) fn fresh(value: Value) -> Option<Value> {
+    Some(value).filter(|value| !matches!(value, Value::BulkString(word) if word == b"stale"))
+}
+
+/// What became of something that another task may stand in the way of.
+pub(super) enum Taken {
+    Yes,
+    No,
+    /// This task holds the unique key.
+    Held(TaskId),
+}
+
+pub(super) fn taken(value: Value) -> Result<Vec<Taken>> {
+    let Value::Array(values) = value else { return Err(odd("a list", &value)) };
+    let one = |value| match value {
+        Value::BulkString(holder) => Ok(Taken::Held(id(&holder)?)),
+        value => Ok(if number(value)? == 1 { Taken::Yes } else { Taken::No }),
+    };
+    values.into_iter().map(one).collect()
+}
+
+/// The answer to a pushed message.
+pub(super) fn pushed(message: &Message, taken: Taken) -> Pushed {
+    match taken {
+        Taken::Yes => Pushed { id: message.id.clone(), created: true },
+        Taken::No => Pushed { id: message.id.clone(), created: false },
+        Taken::Held(id) => Pushed { id, created: false },
+    }
+}
+
+/// A queue's settings (`depths.lua`).
+pub(super) fn settings(answer: &mut Answer) -> Result<Settings> {
+    let (paused, rate, most) = (answer.maybe()?.is_some(), answer.maybe()?, answer.maybe()?);
+    let rate = rate.map(|rate| {
+        let mut packed = Packed(rate);
+        Ok::<_, Error>(Rate { tasks: packed.take_u32()?, per: Duration::from_micros(packed.take(7)?) })
+    });
+    let concurrency = most.map(|most| parse("a limit", &most)).transpose()?;
+    Ok(Settings { paused, rate: rate.transpose()?, concurrency })
 }
 
 pub(super) fn queues(value: Value) -> Result<Queues> {
@@ -179,10 +257,10 @@ pub(super) fn kept_record(bytes: &[u8]) -> Result<Record> {
 }
 
 /// Big-endian integers of any width, from the front.
-struct Packed(Bytes);
+pub(super) struct Packed(pub(super) Bytes);
 
 impl Packed {
-    fn take(&mut self, width: usize) -> Result<u64> {
+    pub(super) fn take(&mut self, width: usize) -> Result<u64> {
         if self.0.len() < width {
             return Err(unreadable("a task's head"));
         }
@@ -193,11 +271,21 @@ impl Packed {
     fn take_u32(&mut self) -> Result<u32> {
         Ok(self.take(4)? as u32)
     }
+
+    /// So many bytes behind their number.
+    pub(super) fn take_bytes(&mut self, width: usize) -> Result<Bytes> {
+        let length = self.take(width)? as usize;
+        if self.0.len() < length {
+            return Err(unreadable("a value"));
+        }
+        Ok(self.0.split_to(length))
+    }
 }
 
 /// What the value of `m` says.
 struct Head {
     priority: Priority,
+    waits: bool,
     enqueued_at: Timestamp,
     due_at: Timestamp,
     handler: Name,
@@ -207,13 +295,16 @@ struct Head {
 fn head(value: Bytes) -> Result<Head> {
     let mut packed = Packed(value);
     let (_seq, enqueued_at, due_at) = (packed.take(6)?, Timestamp(packed.take(6)?), Timestamp(packed.take(7)?));
-    let priority = packed.take(1)? as usize;
-    let priority = Priority::ALL.get(priority).copied().ok_or_else(|| unreadable("a priority"))?;
+    let mark = packed.take(1)?;
+    let priority = Priority::ALL.get((mark % UNIQUE) as usize).copied().ok_or_else(|| unreadable("a priority"))?;
     let (_format, _remember) = (packed.take(1)?, packed.take(7)?);
-    let mut rest = packed.0;
-    let end = rest.iter().position(|&byte| byte == 0).ok_or_else(|| unreadable("a handler's name"))?;
-    let handler = parse("a handler's name", &rest.split_to(end))?;
-    Ok(Head { priority, enqueued_at, due_at, handler, envelope: rest.slice(1..) })
+    let end = packed.0.iter().position(|&byte| byte == 0).ok_or_else(|| unreadable("a handler's name"))?;
+    let handler = parse("a handler's name", &packed.0.split_to(end))?;
+    let _end = packed.take(1)?;
+    if mark & UNIQUE > 0 {
+        let (_hold, _key) = (packed.take(7)?, packed.take_bytes(2)?);
+    }
+    Ok(Head { priority, waits: mark & WAITS > 0, enqueued_at, due_at, handler, envelope: packed.0 })
 }
 
 /// What the value of `e` says; all zero for none, with the time at which the task was due first.
@@ -222,25 +313,20 @@ struct Past {
     failed: u32,
     lost: u32,
     due_at: Timestamp,
+    cancelled: bool,
     history: Vec<FailedRun>,
 }
 
 fn past(blob: Bytes, first_due: Timestamp) -> Result<Past> {
     if blob.is_empty() {
-        return Ok(Past { run: 0, failed: 0, lost: 0, due_at: first_due, history: Vec::new() });
+        return Ok(Past { run: 0, failed: 0, lost: 0, due_at: first_due, cancelled: false, history: Vec::new() });
     }
     let mut packed = Packed(blob);
     let (run, failed, lost) = (packed.take_u32()?, packed.take_u32()?, packed.take_u32()?);
     let (due_at, count) = (Timestamp(packed.take(7)?), packed.take(1)?);
-    let one = |_| {
-        let length = packed.take(4)? as usize;
-        if packed.0.len() < length {
-            return Err(unreadable("a failed run"));
-        }
-        serde_json::from_slice(&packed.0.split_to(length)).map_err(|_| unreadable("a failed run"))
-    };
-    let history = (0..count).map(one).collect::<Result<_>>()?;
-    Ok(Past { run, failed, lost, due_at, history })
+    let one = |_| serde_json::from_slice(&packed.take_bytes(4)?).map_err(|_| unreadable("a failed run"));
+    let history = (0..count % CANCELLED).map(one).collect::<Result<_>>()?;
+    Ok(Past { run, failed, lost, due_at, cancelled: count & CANCELLED > 0, history })
 }
 
 /// One task of a look's answer (`claim.lua`).
@@ -249,6 +335,7 @@ pub(super) fn delivery(answer: &mut Answer, queue: &Name, reserved_at: Timestamp
     let blob = answer.bytes()?;
     let head = head(answer.bytes()?)?;
     let past = past(blob, head.due_at)?;
+    let arrived = if head.waits { Some(answer.list()?.map_or(Arrived::TooLarge, Arrived::Whole)) } else { None };
     Ok(Delivery {
         run: Run { queue: queue.clone(), id, number },
         handler: head.handler,
@@ -259,8 +346,8 @@ pub(super) fn delivery(answer: &mut Answer, queue: &Name, reserved_at: Timestamp
         due_at: past.due_at,
         reserved_at,
         history: past.history,
-        cancelled: false,
-        arrived: None,
+        cancelled: past.cancelled,
+        arrived,
         envelope: head.envelope,
     })
 }
@@ -294,16 +381,45 @@ pub(super) fn standing(answer: &mut Answer, id: &TaskId, queue: &Name) -> Result
         started_at: None,
         worker: None,
         history: past.history,
-        cancelled: false,
-        arrived: None,
+        cancelled: past.cancelled,
+        arrived: if head.waits { progress(answer.bytes()?)? } else { None },
         envelope: head.envelope,
     };
     if !run.is_empty() {
         let mut packed = Packed(run);
         tracked.run = packed.take_u32()?;
         tracked.started_at = Some(Timestamp(packed.take(6)?));
-        let (_remember, _priority, _seq) = (packed.take(7)?, packed.take(1)?, packed.take(6)?);
+        let (_remember, mark, _seq) = (packed.take(7)?, packed.take(1)?, packed.take(6)?);
+        tracked.cancelled = mark & CANCELLED > 0;
         tracked.worker = Some(parse::<WorkerId>("a worker's id", &packed.0)?);
     }
     Ok(Some(Standing::Here(Box::new(tracked))))
+}
+
+/// A schedule (`plan_value.lua`).
+pub(super) fn plan(name: &[u8], value: Bytes) -> Result<Plan> {
+    let mut packed = Packed(value);
+    let (since, last) = (Timestamp(packed.take(7)?), packed.take_bytes(2)?);
+    let last = if last.is_empty() { None } else { Some(id(&last)?) };
+    Ok(Plan { name: parse("a schedule's name", name)?, body: packed.0, since, last })
+}
+
+/// What came of `op` (`store.lua`).
+pub(super) fn stored(value: Value, op: &Op) -> Result<Stored> {
+    match value {
+        Value::Int(0) => Ok(Stored::Full),
+        Value::Int(1) if matches!(op, Op::Replace { .. }) => Ok(Stored::Replaced(true)),
+        Value::Int(1) => Ok(Stored::Done),
+        Value::Int(2) => Ok(Stored::Replaced(false)),
+        Value::Int(3) => Ok(Stored::NotANumber),
+        Value::BulkString(sum) => Ok(Stored::Number(parse("a sum", &sum)?)),
+        held => Ok(Stored::Value(Answer::new(held)?.maybe()?)),
+    }
+}
+
+/// How many results a task waits for, and how many came.
+fn progress(waiting: Bytes) -> Result<Option<(u32, u32)>> {
+    let mut packed = Packed(waiting);
+    let (want, got) = (packed.take_u32()?, packed.take_u32()?);
+    Ok(Some((got, want)))
 }

@@ -10,13 +10,16 @@ for index = 1, count do
   everyone[index] = queue_at(2 + (index - 1) * #PARTS)
   names[index] = arg()
 end
-for first = 2 + count * #PARTS, #KEYS, 8 do
+for first = 2 + count * #PARTS, #KEYS - 7, 8 do
   everyone[#everyone + 1] = { m = KEYS[first], t = KEYS[first + 1], d = KEYS[first + 2], dn = KEYS[first + 3],
     r = KEYS[first + 4], f = KEYS[first + 5], fd = KEYS[first + 6], fx = KEYS[first + 7] }
 end
 
--- 0, block, priority, whether the id was chosen (0, 1), whether the due time is from now on (0) or a date (1), due.
+-- 0, block, priority, how it is accepted, what the last number is, that number. How: whether the id was chosen (0, 1), and
+-- 2 more for one that has a unique key or waits for results. The number: when it is due from now on (0) or as a date (1),
+-- or how many results it waits for (2).
 local MESSAGE = '>BI2BBBI7'
+local SPECIAL = 2
 
 local function due_at(is_date, due)
   if is_date == 0 then due = math.min(now + due, FAR) end
@@ -38,17 +41,36 @@ local function is_buried(q, id)
   return buried and tonumber(buried) > now
 end
 
--- 1 if the message became a task, 0 if its id is taken. A generated id is looked for only where it would stand.
+-- What few tasks have: the id of the one that holds its unique key, if any; otherwise it holds the key now.
+local function take_special(q, id, back, is_date, want)
+  local mark, _, _, _, rest = struct.unpack('>BBI7s', back)
+  if has(mark, UNIQUE) then
+    local key, hold = unique_key(back, rest)
+    local other = holder(q, key)
+    if other then return other end
+    take_key(q, key, hold, id)
+  end
+  if is_date == 2 then redis.call('HSET', q.a, id, struct.pack(WAITING, want, 0, 0)) end
+end
+
+-- 1 if the message became a task, 0 if its id is taken, an id if that task holds its unique key. A generated id is looked
+-- for only where it would stand.
 local function accept(meta, id, back, ahead)
-  local _, index, priority, chosen, is_date, due = struct.unpack(MESSAGE, meta)
+  local _, index, priority, how, is_date, due = struct.unpack(MESSAGE, meta)
   local q = everyone[index]
-  if chosen == 1 then
+  if how % SPECIAL == 1 then
     for other = 1, #everyone do
       if other ~= index and holds(everyone[other], id) then return 0 end
     end
     if is_buried(q, id) then return 0 end
   end
-  due = due_at(is_date, due)
+  if how >= SPECIAL then
+    if holds(q, id) then return 0 end
+    if redis.call('HEXISTS', q.m, id) == 1 then forget_dead(q, id) end
+    local other = take_special(q, id, back, is_date, due)
+    if other then return other end
+  end
+  due = is_date == 2 and FAR or due_at(is_date, due)
   local value = struct.pack(FRONT, sequence(q, ahead), now, due) .. back
   if redis.call('HSETNX', q.m, id, value) == 0 then
     if holds(q, id) then return 0 end

@@ -4,7 +4,7 @@
 -- ARGV: time, wake channel, the queue's name, worker, lease in ms, how many, the newest format that the worker reads,
 --       "strict" or "weighted", three random numbers in 0..1, the number of handlers, for each its name and room.
 -- Returns: now; 1 if there is more to do at once; when something is due or runs out next (0 for nothing known);
---          then per task: id, run, its e ("" for none), its m.
+--          then per task: id, run, its e ("" for none), its m and, where it waited for results, these (false for too many).
 
 local q = queue_at(1)
 local wake, name, worker = arg(), arg(), arg()
@@ -24,6 +24,8 @@ local moved, unfinished = false, false
 local budget, bytes = CHUNK, 8 * 1024 * 1024
 -- So many were taken; the first three of the answer are known at the end.
 local got, answer, runs, leases = 0, { 0, 0, 0 }, {}, {}
+-- What holds for the queue; how many in its lists are gone.
+local gone, paused, rate, reached, most = unpack(redis.call('HMGET', q.c, 'gone', 'paused', 'rate', 'reached', 'most'))
 -- Written once: Redis is slow to write numbers.
 local lease_end = string.format('%.0f', now + lease)
 local aside, counts = { {}, {}, {} }, {}
@@ -38,7 +40,9 @@ local function take_back()
     if held[index] then
       local run, s = run_of(held[index]), state(blobs[index])
       s.run, s.lost = run.number, s.lost + 1
-      s.due = now + math.min(250 * 8 ^ (s.lost - 1), 3600000)
+      -- One that is to be cancelled needn't wait: it isn't run again.
+      s.cancelled = run.cancelled
+      s.due = s.cancelled and now or now + math.min(250 * 8 ^ (s.lost - 1), 3600000)
       states[#states + 1], states[#states + 2] = id, state_blob(s)
       due[#due + 1], due[#due + 2] = s.due, scheduled_member(run.priority, run.seq, id)
     end
@@ -50,13 +54,26 @@ local function take_back()
   moved, unfinished = true, #ids == CHUNK
 end
 
-local function deliver(id, value, blob, remember, priority, seq)
-  local run = blob and struct.unpack('>I4', blob) + 1 or 1
+-- What a task waited for: false where it was too much.
+local function arrived(id)
+  local want, _, size = struct.unpack(WAITING, redis.call('HGET', q.a, id))
+  bytes = bytes - size
+  return size <= UPSTREAM and gather('HMGET', q.a, result_fields(id, want))
+end
+
+local function deliver(id, value, blob, remember, mark, seq)
+  local run, waited = 1, has(mark, WAITS)
+  if blob then
+    local before, _, _, _, count = struct.unpack(STATE, blob)
+    run = before + 1
+    if has(count, CANCELLED) then mark = mark + CANCELLED end
+  end
   local n = 2 * got
-  runs[n + 1], runs[n + 2] = id, struct.pack(RUN, run, now, remember, priority, seq) .. worker
+  runs[n + 1], runs[n + 2] = id, struct.pack(RUN, run, now, remember, mark, seq) .. worker
   leases[n + 1], leases[n + 2] = lease_end, id
-  n = 3 + 4 * got
+  n = #answer
   answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = id, run, blob or '', value
+  if waited then answer[n + 5] = arrived(id) end
   bytes, got = bytes - #value, got + 1
 end
 
@@ -104,8 +121,9 @@ local function take_aside(priority, want)
     redis.call('ZREM', q['k' .. priority], entry.member)
     count(priority, entry.handler, entry.parked, -1)
     if value then
+      local h = head(value)
       room[entry.handler] = room[entry.handler] - 1
-      deliver(entry.id, value, redis.call('HGET', q.e, entry.id), head(value).remember, priority, entry.seq)
+      deliver(entry.id, value, redis.call('HGET', q.e, entry.id), h.remember, h.mark, entry.seq)
     end
   end
   return got - before
@@ -118,6 +136,14 @@ local function put_aside(id, h, blob)
   list[#list + 1], list[#list + 2] = 0, aside_member(h, blob and state(blob).due or h.due, parked, id)
   count(h.priority, h.handler, parked, 1)
   budget, moved = budget - 1, true
+end
+
+-- Whether this is a place in the list of a task that was cancelled there; if so, it is passed.
+local function is_gone(priority, id)
+  local field = gone_field(priority, id)
+  if redis.call('HEXISTS', q.c, field) == 0 then return false end
+  pass_gone(q, field)
+  return true
 end
 
 -- What is due, the oldest first; what the worker can't run is moved aside.
@@ -134,13 +160,14 @@ local function take_due(priority, want)
       if got == upto or budget == 0 or bytes <= 0 then break end
       used = used + 1
       local value = values[index]
-      -- Without one it has left since: a list can't be asked for one of its ids.
-      if value then
-        local seq, _, _, _, its_format, remember, handler = struct.unpack(HEAD, value)
+      if gone and is_gone(priority, id) then
+        budget = budget - 1
+      elseif value then
+        local seq, _, _, mark, its_format, remember, handler = struct.unpack(HEAD, value)
         local left = room[handler]
         if left and left > 0 and its_format <= format then
           room[handler] = left - 1
-          deliver(id, value, blobs[index], remember, priority, seq)
+          deliver(id, value, blobs[index], remember, mark, seq)
         else
           put_aside(id, head(value), blobs[index])
         end
@@ -179,7 +206,18 @@ local function shares(weights, max, throw)
   return found
 end
 
+-- So many more may be taken now.
+local function allowed()
+  if paused then return 0 end
+  local free = most and math.max(most - redis.call('ZCARD', q.l), 0) or max
+  if not rate then return free end
+  local _, _, interval, burst = struct.unpack(RATE, rate)
+  local ahead = math.max((reached or 0) - now * 1000, 0)
+  return math.min(free, math.floor(math.max(burst * interval - ahead, 0) / interval))
+end
+
 take_back()
+max = math.min(max, allowed())
 unfinished = promote(q) or unfinished
 tidy(q)
 has_past = redis.call('EXISTS', q.e) == 1
@@ -204,13 +242,30 @@ for field, by in pairs(counts) do
   if by ~= 0 and redis.call('HINCRBY', q.k, field, by) <= 0 then redis.call('HDEL', q.k, field) end
 end
 if moved then redis.call('PUBLISH', wake, name) end
-
-local next_at = 0
-if got == 0 then
-  for _, key in ipairs({ q.s, q.l }) do
-    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-    if first and (next_at == 0 or tonumber(first) < next_at) then next_at = tonumber(first) end
-  end
+if rate and got > 0 then
+  local _, _, interval = struct.unpack(RATE, rate)
+  redis.call('HSET', q.c, 'reached', string.format('%.0f', math.max(reached or 0, now * 1000) + got * interval))
 end
-answer[1], answer[2], answer[3] = now, unfinished and 1 or 0, next_at
+
+-- When the rate allows a task that is due.
+local function opens()
+  local _, _, interval, burst = struct.unpack(RATE, rate)
+  local at = math.ceil(((reached or 0) - (burst - 1) * interval) / 1000)
+  return at > now and redis.call('EXISTS', q.k, q.p0, q.p1, q.p2) > 0 and at or nil
+end
+
+-- When to look again, if nobody changes anything.
+local function next_look()
+  local found = 0
+  local function look(at)
+    if at and (found == 0 or at < found) then found = at end
+  end
+  look(tonumber(redis.call('ZRANGE', q.l, 0, 0, 'WITHSCORES')[2]))
+  if not paused then
+    look(tonumber(redis.call('ZRANGE', q.s, 0, 0, 'WITHSCORES')[2]))
+    if rate then look(opens()) end
+  end
+  return found
+end
+answer[1], answer[2], answer[3] = now, unfinished and 1 or 0, got == 0 and next_look() or 0
 return answer

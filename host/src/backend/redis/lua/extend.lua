@@ -2,7 +2,7 @@
 --
 -- KEYS: the queue's.
 -- ARGV: time, lease in ms, then id and run of each.
--- Returns 1 or 0 per run: whether it holds its lease.
+-- Returns per run whether it holds its lease: 0, 1, or 2 where it is to be cancelled.
 
 local q = queue_at(1)
 local lease_end = string.format('%.0f', now + number())
@@ -11,9 +11,12 @@ while next_arg < #ARGV do ids[#ids + 1], numbers[#numbers + 1] = arg(), number()
 local answers, kept = {}, {}
 for index, blob in ipairs(gather('HMGET', q.x, ids)) do
   answers[index] = 0
-  if blob and struct.unpack('>I4', blob) == numbers[index] then
-    kept[#kept + 1], kept[#kept + 2] = lease_end, ids[index]
-    answers[index] = 1
+  if blob then
+    local number, _, _, mark = struct.unpack(RUN, blob)
+    if number == numbers[index] then
+      kept[#kept + 1], kept[#kept + 2] = lease_end, ids[index]
+      answers[index] = mark >= CANCELLED and 2 or 1
+    end
   end
 end
 each('ZADD', q.l, kept)

@@ -2,7 +2,8 @@
 --
 -- KEYS: the queue's.
 -- ARGV: time, ids.
--- Returns per id: "" for one that isn't there; "leaving" and its record; or its state, its x and e ("" for none), its m.
+-- Returns per id: "" for one that isn't there; "leaving" and its record; or its state, its x and e ("" for none), its m and,
+-- where it waits for results, its a.
 
 local q = queue_at(1)
 local answer = {}
@@ -16,8 +17,10 @@ while next_arg < #ARGV do
     say('leaving', redis.call('HGET', q.o, letter))
   elseif value then
     local blob = redis.call('HGET', q.e, id)
-    local name, run = stands(q, id, head(value), blob)
+    local h = head(value)
+    local name, run = stands(q, id, h, blob)
     if name then say(name, run or '', blob or '', value) else say('') end
+    if name and has(h.mark, WAITS) then say(redis.call('HGET', q.a, id)) end
   else
     say('')
   end

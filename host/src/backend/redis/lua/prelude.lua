@@ -48,13 +48,28 @@ local function gather(command, key, list)
   return found
 end
 
--- m: what a task is: what the script that accepts it knows, then what its producer says, then the envelope. `remember`:
--- 0 for a generated id, otherwise one more than the milliseconds.
+-- What is rare stands in bits of a byte that every task has, so that it costs the others nothing: whether the task has a
+-- unique key, waits for results, is to be cancelled. The rest of the byte is its priority, or the length of a history.
+local UNIQUE, WAITS, CANCELLED = 4, 8, 128
+local function has(mark, bit)
+  return mark % (2 * bit) >= bit
+end
+
+-- m: what a task is: what the script that accepts it knows, then what its producer says, then its unique key where it
+-- has one, then the envelope. `remember`: 0 for a generated id, otherwise one more than the milliseconds.
 local FRONT, HEAD = '>I6I6I7', '>I6I6I7BBI7s'
 local function head(value)
-  local seq, enqueued, due, priority, format, remember, handler = struct.unpack(HEAD, value)
-  return { seq = seq, enqueued = enqueued, due = due, priority = priority, format = format, remember = remember,
-    handler = handler }
+  local seq, enqueued, due, mark, format, remember, handler, rest = struct.unpack(HEAD, value)
+  return { seq = seq, enqueued = enqueued, due = due, mark = mark, priority = mark % 4, format = format,
+    remember = remember, handler = handler, rest = rest }
+end
+
+-- How long a unique key is held: 0 for as long as the task is unfinished, otherwise one more than the milliseconds; the
+-- length of the key, which follows.
+local KEY = '>I7I2'
+local function unique_key(value, from)
+  local hold, length, rest = struct.unpack(KEY, value, from)
+  return string.sub(value, rest, rest + length - 1), hold
 end
 
 -- e: what has happened to a task that didn't end with its first run: `count` failed runs follow, each with its length.
@@ -62,22 +77,27 @@ local STATE = '>I4I4I4I7B'
 local function state(blob)
   if not blob then return { run = 0, failed = 0, lost = 0, count = 0, history = '' } end
   local run, failed, lost, due, count, rest = struct.unpack(STATE, blob)
-  return { run = run, failed = failed, lost = lost, due = due, count = count, history = string.sub(blob, rest) }
+  return { run = run, failed = failed, lost = lost, due = due, count = count % CANCELLED,
+    cancelled = has(count, CANCELLED), history = string.sub(blob, rest) }
 end
 local function state_blob(s)
-  return struct.pack(STATE, s.run, s.failed, s.lost, s.due, s.count) .. s.history
+  return struct.pack(STATE, s.run, s.failed, s.lost, s.due, s.count + (s.cancelled and CANCELLED or 0)) .. s.history
 end
 
 -- x: a run, with what its end has to know of the task; the worker follows.
 local RUN = '>I4I6I7BI6'
 local function run_of(blob)
-  local number, since, remember, priority, seq, rest = struct.unpack(RUN, blob)
-  return { number = number, since = since, remember = remember, priority = priority, seq = seq,
-    worker = string.sub(blob, rest) }
+  local number, since, remember, mark, seq, rest = struct.unpack(RUN, blob)
+  return { number = number, since = since, remember = remember, mark = mark, priority = mark % 4, seq = seq,
+    cancelled = has(mark, CANCELLED), worker = string.sub(blob, rest) }
 end
 
 -- r: the run, and until when the record is kept; the record follows.
 local KEPT = '>I4I7'
+
+-- c: how many tasks may come in a time: how many, in how many microseconds, how many microseconds each takes, how many at
+-- once.
+local RATE = '>I4I7I7I4'
 
 -- s: by due time; among those due at once, by priority and order of acceptance.
 local function scheduled_member(priority, seq, id)
@@ -93,9 +113,9 @@ local function aside_count(priority, handler, parked)
   return priority .. ':' .. handler .. ':' .. parked
 end
 
--- Puts a task where it waits; flush() writes what is due.
+-- Puts a task where it waits; flush() writes what is due. Where more is due than was promoted, it comes after that.
 local function enter(q, id, priority, seq, due)
-  if due <= now then
+  if due <= now and not q.behind then
     local list = q.lists[priority + 1]
     list[#list + 1] = id
   else
@@ -110,6 +130,7 @@ end
 -- Moves what has become due to the lists, before anything newer is put there; true if there may be more.
 local function promote(q)
   local due = redis.call('ZRANGEBYSCORE', q.s, '-inf', now, 'LIMIT', 0, CHUNK)
+  q.behind = #due == CHUNK
   if #due == 0 then return false end
   for _, member in ipairs(due) do
     local list = q.lists[string.byte(member) + 1]
@@ -117,7 +138,65 @@ local function promote(q)
   end
   flush(q)
   redis.call('ZREM', q.s, unpack(due))
-  return #due == CHUNK
+  return q.behind
+end
+
+-- u: who holds a unique key, behind until when: 0 for as long as the task is unfinished. Those that are held for a time
+-- stand among the tombstones, which are dropped by time, too: no id begins with a NUL.
+local HOLDER = '>I7'
+local function holder(q, key)
+  local held = redis.call('HGET', q.u, key)
+  if not held then return nil end
+  local kept, rest = struct.unpack(HOLDER, held)
+  return (kept == 0 or kept > now) and string.sub(held, rest) or nil
+end
+local function take_key(q, key, hold, id)
+  local kept = hold > 0 and math.min(now + hold - 1, FAR) or 0
+  redis.call('HSET', q.u, key, struct.pack(HOLDER, kept) .. id)
+  if kept > 0 then
+    redis.call('ZADD', q.t, kept, '\0' .. key)
+    q.has_tombstones = true
+  else
+    redis.call('ZREM', q.t, '\0' .. key)
+  end
+end
+local function release_key(q, id, value)
+  local h = head(value)
+  if not has(h.mark, UNIQUE) then return end
+  local key = unique_key(value, h.rest)
+  if redis.call('HGET', q.u, key) == struct.pack(HOLDER, 0) .. id then redis.call('HDEL', q.u, key) end
+end
+
+-- a: how many results a task waits for, how many came, and how many bytes they are; beside it, each result by its index.
+local WAITING = '>I4I4I6'
+local function result_field(id, index)
+  return struct.pack('>BI4', 0, index) .. id
+end
+local function result_fields(id, want)
+  local fields = {}
+  for index = 0, want - 1 do fields[index + 1] = result_field(id, index) end
+  return fields
+end
+
+-- The task leaves: what it had beside m.
+local function let_go(q, id, value)
+  release_key(q, id, value)
+  local waiting = has(head(value).mark, WAITS) and redis.call('HGET', q.a, id)
+  if waiting then
+    each('HDEL', q.a, result_fields(id, struct.unpack(WAITING, waiting)))
+    redis.call('HDEL', q.a, id)
+  end
+end
+
+-- c: of a task that was cancelled in a list, the id stays there; how many do, in all and by priority and id. They come
+-- before that id's later ones.
+local function gone_field(priority, id)
+  return 'gone:' .. priority .. id
+end
+local function pass_gone(q, field)
+  for _, counter in ipairs({ field, 'gone' }) do
+    if redis.call('HINCRBY', q.c, counter, -1) <= 0 then redis.call('HDEL', q.c, counter) end
+  end
 end
 
 -- The id stays taken.
@@ -134,6 +213,7 @@ local function forget_dead(q, id)
   redis.call('ZREM', q.dn, id)
   redis.call('HDEL', q.m, id)
   redis.call('HDEL', q.e, id)
+  if value then let_go(q, id, value) end
   if since and value then bury(q, id, tonumber(since), head(value).remember) end
 end
 
@@ -145,8 +225,12 @@ end
 
 -- Drops what has been kept long enough: a bounded number, the rest with the next calls. Readers look at the times.
 local function tidy(q)
-  local ids = redis.call('ZRANGEBYSCORE', q.t, '-inf', now, 'LIMIT', 0, CHUNK)
+  local ids, keys = redis.call('ZRANGEBYSCORE', q.t, '-inf', now, 'LIMIT', 0, CHUNK), {}
   if #ids > 0 then redis.call('ZREM', q.t, unpack(ids)) end
+  for _, id in ipairs(ids) do
+    if string.byte(id) == 0 then keys[#keys + 1] = string.sub(id, 2) end
+  end
+  each('HDEL', q.u, keys)
   forget_results(q, redis.call('ZRANGEBYSCORE', q.f, '-inf', now, 'LIMIT', 0, CHUNK))
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', q.d, '-inf', now, 'LIMIT', 0, 100)) do forget_dead(q, id) end
 end

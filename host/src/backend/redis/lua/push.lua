@@ -2,7 +2,8 @@
 --
 -- KEYS: see accept.lua.
 -- ARGV: time, those of accept.lua, the messages.
--- Returns 1 or 0 per message: whether it became a task. "stale" if there are queues that the caller doesn't know.
+-- Returns per message 1 if it became a task, 0 if its id is taken, or the id of the task that holds its unique key. "stale"
+-- if there are queues that the caller doesn't know.
 
 if redis.call('HLEN', KEYS[1]) ~= known then return 'stale' end
 local first, messages = next_arg + 1, (#ARGV - next_arg) / 3
@@ -15,8 +16,8 @@ end
 
 -- Generated ids are looked for, and new tasks written, in one call for all: their ids are hardly ever there.
 for at = first, #ARGV, 3 do
-  local _, index, _, chosen = struct.unpack(MESSAGE, ARGV[at])
-  if chosen == 0 then
+  local _, index, _, how = struct.unpack(MESSAGE, ARGV[at])
+  if how == 0 then
     local ids = everyone[index].ids
     ids[#ids + 1] = ARGV[at + 1]
   end
@@ -37,9 +38,9 @@ end
 local answers = {}
 for at = first, #ARGV, 3 do
   local meta, id, back = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local _, index, priority, chosen, is_date, due = struct.unpack(MESSAGE, meta)
+  local _, index, priority, how, is_date, due = struct.unpack(MESSAGE, meta)
   local q = everyone[index]
-  if chosen == 0 and not q.there[id] then
+  if how == 0 and not q.there[id] then
     due = due_at(is_date, due)
     local n = #q.fresh
     q.fresh[n + 1], q.fresh[n + 2] = id, struct.pack(FRONT, sequence(q, messages), now, due) .. back
