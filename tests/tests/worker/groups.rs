@@ -4,9 +4,6 @@ use super::*;
 use tasq_host::broker::UPSTREAM;
 use tasq_host::client::{KnownGroup, NewGroup, NewMember};
 
-/// Where groups run.
-const SERVERS: [&str; 3] = ["memory", "sqlite", "nats"];
-
 fn said(text: &str) -> NewTask {
     NewTask { options: fast(0), ..NewTask::new(name("m"), json!({"do": "echo", "text": text}).to_string()) }
 }
@@ -41,7 +38,7 @@ fn upstream(shown: &Shown) -> Value {
 
 #[test]
 fn the_callback_gets_all_results_in_the_members_order() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         place.serve_guest("echo", "echo", "");
         let late = NewTask { due: Due::After(Duration::from_millis(200)), ..said("first") };
@@ -69,7 +66,7 @@ fn the_callback_gets_all_results_in_the_members_order() {
 
 #[test]
 fn a_dead_member_leaves_the_group_open_visibly() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let failing = doing(json!({"do": "fail", "kind": "discard", "message": "no"}));
         let new = NewGroup::new([said("a"), failing, said("c")]).callback(gathering());
@@ -92,7 +89,7 @@ fn a_dead_member_leaves_the_group_open_visibly() {
 
 #[test]
 fn a_member_that_is_tried_again_completes_the_group() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let failing = doing(json!({"do": "flaky", "failures": 1}));
         let new = NewGroup::new([vec![failing, said("b")]]).callback(gathering());
@@ -116,7 +113,7 @@ fn a_member_that_is_tried_again_completes_the_group() {
 
 #[test]
 fn a_group_without_a_callback_ends_with_its_members() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let id = place.client.group(NewGroup::new([said("a"), said("b")])).await.expect("it is accepted").id;
         let failing = doing(json!({"do": "fail", "kind": "discard", "message": "no"}));
@@ -132,7 +129,7 @@ fn a_group_without_a_callback_ends_with_its_members() {
 
 #[test]
 fn results_that_are_too_large_together_bury_the_callback() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let members = UPSTREAM / tasq_host::sandbox::RESULT + 1;
         let large = doing(json!({"do": "result", "bytes": tasq_host::sandbox::RESULT}));
@@ -148,7 +145,7 @@ fn results_that_are_too_large_together_bury_the_callback() {
 
 #[test]
 fn a_thousand_members_have_one_callback() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let members = (1..=1_000).map(|number| said(&number.to_string()));
         let id = place.client.group(NewGroup::new(members).callback(gathering())).await.expect("it is accepted").id;
