@@ -42,7 +42,7 @@ fn law<F: Future<Output = ()>>(check: impl Fn(Place) -> F) {
 }
 
 /// Those that can do all that a task can be asked to do.
-const COMPLETE: [&str; 2] = ["memory", "nats"];
+const COMPLETE: [&str; 3] = ["memory", "sqlite", "nats"];
 
 /// Runs a law over these.
 fn law_on<F: Future<Output = ()>>(servers: &[&str], check: impl Fn(Place) -> F) {
