@@ -62,6 +62,7 @@ fn tasks_that_enqueue_themselves_end_after_thirty_two() {
             upstream: vec![],
             options: TaskOptions::default(),
             chain: None,
+            group: None,
         };
         let message = codec::message(task, Due::Now, None);
         place.backend.broker.push(vec![message]).await.expect("it is accepted");

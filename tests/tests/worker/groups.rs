@@ -2,7 +2,7 @@
 
 use super::*;
 use tasq_host::broker::UPSTREAM;
-use tasq_host::client::{KnownGroup, NewGroup, NewMember};
+use tasq_host::client::{Cancelled, KnownGroup, NewGroup, NewMember, Retried};
 
 fn said(text: &str) -> NewTask {
     NewTask { options: fast(0), ..NewTask::new(name("m"), json!({"do": "echo", "text": text}).to_string()) }
@@ -155,5 +155,32 @@ fn a_thousand_members_have_one_callback() {
         assert_eq!(upstream(&shown), json!(expected));
         assert_eq!(group(&place, &id).await.done(), 1_000);
         assert_eq!(working.stop().await.done, 1_001);
+    });
+}
+
+#[test]
+fn a_cancelled_group_runs_nothing_more_and_a_dead_member_can_be_tried_again() {
+    law(async |place| {
+        place.serve("m", "timeout = \"2h\"");
+        let failing = doing(json!({"do": "fail", "kind": "discard", "message": "no"}));
+        let chain = vec![doing(json!({"do": "sleep"})), said("never")];
+        let new = NewGroup::new([NewMember::from(failing), chain.into()]).callback(gathering());
+        let id = place.client.group(new).await.expect("it is accepted").id;
+        let part = |name: &str| -> TaskId { format!("{id}/{name}").parse().expect("an id") };
+        let working = place.work(options());
+        place.until(&part("m1"), State::Dead).await;
+        place.until(&part("m2/s1"), State::Running).await;
+        let retried = place.client.retry(std::slice::from_ref(&id)).await.expect("it answers");
+        assert_eq!(retried, [Retried::Done]);
+        place.until(&part("m1"), State::Dead).await;
+        let cancelled = place.client.cancel(std::slice::from_ref(&id)).await.expect("it answers");
+        assert_eq!(cancelled, [Cancelled::Asked]);
+        let shown = ended(&place, &id).await;
+        assert_eq!((shown.state(), shown.record().is_some()), (State::Cancelled, true));
+        place.until(&part("m2/s1"), State::Cancelled).await;
+        let again = place.client.cancel(std::slice::from_ref(&id)).await.expect("it answers");
+        assert_eq!(again, [Cancelled::Ended(State::Cancelled)]);
+        assert!(place.client.show(&part("m2/s2")).await.expect("it answers").is_none());
+        working.stop().await;
     });
 }

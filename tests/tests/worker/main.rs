@@ -371,6 +371,7 @@ fn an_envelope_that_cannot_be_read_is_a_dead_letter_and_a_newer_one_waits() {
             priority: Priority::Normal,
             due: Due::Now,
             remember: None,
+            unique: None,
             format,
             envelope: Bytes::from_static(envelope),
         };
