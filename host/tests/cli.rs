@@ -49,6 +49,9 @@ sessions! {
     batch,
     group,
     cron,
+    cancel,
+    unique,
+    queues,
 }
 
 #[test]

@@ -35,8 +35,9 @@ pub enum Deleted {
 }
 
 impl Client {
-    /// Gives dead tasks their full retries again; their failed runs stay in their history. One answer per id, in order. A
-    /// chain's id stands for its dead step, which resumes it, and a group's for all its dead members. Dropping the future leaves open which of them are tried again.
+    /// Gives dead tasks their full retries again; the runs that failed before the last stay in their history. One answer
+    /// per id, in order. A chain's id stands for its dead step, which resumes it, and a group's for all its dead members.
+    /// Dropping the future leaves open which of them are tried again.
     pub async fn retry(&self, ids: &[TaskId]) -> Result<Vec<Retried>> {
         let mut answers = Vec::with_capacity(ids.len());
         let (mut places, mut dead, mut records) = (Vec::new(), Vec::new(), Vec::new());

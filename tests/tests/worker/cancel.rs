@@ -10,7 +10,7 @@ async fn cancel(place: &Place, id: &TaskId) -> Cancelled {
 
 #[test]
 fn a_spinning_guest_is_stopped_at_once_and_its_slot_is_free() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "cpu = \"1h\"\ntimeout = \"1h\"");
         let id = place.enqueue("m", json!({"do": "loop"}), fast(5)).await;
         // By itself the worker would extend, and so ask, each 20 s.
@@ -34,7 +34,7 @@ fn a_spinning_guest_is_stopped_at_once_and_its_slot_is_free() {
 
 #[test]
 fn a_cancelled_task_whose_worker_vanished_ends_without_running_again() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "max_retries = 7");
         let id = place.enqueue("m", json!({"do": "echo", "text": "x"}), TaskOptions::default()).await;
         let lost = place.take("m", Duration::from_millis(1)).await;
@@ -50,7 +50,7 @@ fn a_cancelled_task_whose_worker_vanished_ends_without_running_again() {
 
 #[test]
 fn a_waiting_task_is_cancelled_at_once_and_leaves_a_record() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "");
         let wish = NewTask { due: Due::After(Duration::from_secs(3600)), ..NewTask::new(name("m"), "x") };
         let id = place.client.enqueue(wish.clone()).await.expect("it is accepted").id;
@@ -69,7 +69,7 @@ fn a_waiting_task_is_cancelled_at_once_and_leaves_a_record() {
 
 #[test]
 fn a_chain_is_cancelled_by_its_own_id() {
-    law_on(&COMPLETE, |place| async move {
+    law(|place| async move {
         place.serve("m", "");
         let later = NewTask { due: Due::After(Duration::from_secs(3600)), ..NewTask::without_payload(name("m")) };
         let first = NewTask::new(name("m"), json!({"do": "echo", "text": "x"}).to_string());

@@ -71,3 +71,22 @@ fn tasks_that_enqueue_themselves_end_after_thirty_two() {
         assert!(String::from_utf8_lossy(&answer).contains("32 tasks in a row"), "{answer:?}");
     });
 }
+
+#[test]
+fn a_follow_up_whose_unique_key_is_taken_is_dropped() {
+    law(|place| async move {
+        place.serve("m", "[grants]\nenqueue = [\"late\"]");
+        let wish = json!({"do": "enqueue", "handler": "late", "times": 2, "unique": "k"});
+        let ids = [
+            place.enqueue("m", wish.clone(), TaskOptions::default()).await,
+            place.enqueue("m", wish, TaskOptions::default()).await,
+        ];
+        let summary = place.until_empty(options()).await;
+        // Of four, all told their ids, one holds the key; nobody serves it yet.
+        assert_eq!((summary.done, summary.parked), (2, 1));
+        let holder =
+            NewTask { unique: Some(Unique { key: "k".into(), hold: None }), ..NewTask::new(name("late"), "x") };
+        let holder = place.client.enqueue(holder).await.expect("it answers");
+        assert!(!holder.created && ids.iter().any(|id| holder.id.as_str().starts_with(id.as_str())), "{holder:?}");
+    });
+}

@@ -25,6 +25,7 @@ mod follow_ups;
 mod groups;
 mod letters;
 mod refused;
+mod store;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,9 +41,6 @@ struct Place {
 fn law<F: Future<Output = ()>>(check: impl Fn(Place) -> F) {
     law_on(&["memory", "sqlite", "redis", "nats"], check);
 }
-
-/// Those that can do all that a task can be asked to do.
-const COMPLETE: [&str; 3] = ["memory", "sqlite", "nats"];
 
 /// Runs a law over these.
 fn law_on<F: Future<Output = ()>>(servers: &[&str], check: impl Fn(Place) -> F) {

@@ -27,10 +27,10 @@ pub(super) struct Chosen {
     /// Tasks for this handler
     #[arg(long)]
     handler: Option<Name>,
-    /// At most this many of those that are meant, the newest first
+    /// At most this many of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "all")]
     limit: Option<u64>,
-    /// All that are meant
+    /// All of them
     #[arg(long)]
     all: bool,
     /// Print a JSON object a line, {"id":…,"outcome":…}; the counts go to stderr

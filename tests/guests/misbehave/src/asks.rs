@@ -61,10 +61,11 @@ pub(crate) fn random(bytes: usize) -> Result<Vec<u8>, Failure> {
 }
 
 /// The answer to the last of `times` calls.
-pub(crate) fn enqueue(handler: &str, times: usize) -> Value {
+pub(crate) fn enqueue(handler: &str, times: usize, unique: &str) -> Value {
     let mut answer = Value::Null;
     for n in 1..=times {
-        answer = told(producer::enqueue(NewTask::new(handler).bytes(n.to_string())));
+        let new = NewTask { unique_key: unique.to_owned(), ..NewTask::new(handler).bytes(n.to_string()) };
+        answer = told(producer::enqueue(new));
     }
     answer
 }

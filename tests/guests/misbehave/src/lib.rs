@@ -34,7 +34,7 @@
 //! | `progress` | `times` (1) | reports progress from 1 on, returns `reported` |
 //! | `random` | `bytes` (16) | returns random bytes in hex |
 //! | `reach` | | tries environment, arguments, stdin, files, sockets and names; returns what each gave as JSON |
-//! | `enqueue` | `handler`, `times` (1), `then` | asks for follow-up tasks; returns the last answer as JSON, or with `then` fails with that message |
+//! | `enqueue` | `handler`, `times` (1), `unique`, `then` | asks for follow-up tasks; returns the last answer as JSON, or with `then` fails with that message |
 //! | `store` | `key` | tries each verb of the store; returns the answers as JSON |
 //! | `tally` | `key` | adds 1 to what its store holds; returns the answer as JSON |
 //! | `put` | `key_bytes` (1), `value_bytes` (0) | puts a value of that size under a key of that size; returns the answer as JSON |
@@ -155,6 +155,8 @@ enum Behaviour {
         handler: String,
         #[serde(default = "one")]
         times: usize,
+        #[serde(default)]
+        unique: String,
         then: Option<String>,
     },
     Store {
@@ -213,8 +215,8 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
         Behaviour::Progress { times } => asks::progress(times),
         Behaviour::Random { bytes } => asks::random(bytes),
         Behaviour::Reach => json(&reach::everything()),
-        Behaviour::Enqueue { handler, times, then } => {
-            let answer = asks::enqueue(&handler, times);
+        Behaviour::Enqueue { handler, times, unique, then } => {
+            let answer = asks::enqueue(&handler, times, &unique);
             then.map_or_else(|| json(&answer), |message| Err(Failure::discard(message)))
         }
         Behaviour::Store { key } => json(&asks::store(&key)),
