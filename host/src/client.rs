@@ -140,7 +140,7 @@ pub enum Work {
     /// Tasks that follow one another: see [`Client::chain`].
     Chain(Vec<NewTask>),
     /// Tasks side by side: see [`Client::group`].
-    Group(NewGroup),
+    Group(Box<NewGroup>),
 }
 
 impl Work {
@@ -223,9 +223,9 @@ impl Client {
         let one = |(enqueued, message)| (enqueued, vec![message]);
         for work in works {
             let made = work.check().and_then(|()| match work {
-                Work::Task(new) => Ok(task_message(*new, &workers)).map(one),
+                Work::Task(new) => Ok(one(task_message(*new, &workers))),
                 Work::Chain(tasks) => chain::message(tasks, &workers).map(one),
-                Work::Group(group) => group::messages(group, &workers),
+                Work::Group(group) => group::messages(*group, &workers),
             });
             answers.push(made.map(|(enqueued, batch)| {
                 firsts.push(messages.len());

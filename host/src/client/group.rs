@@ -119,7 +119,7 @@ pub(super) fn messages(new: NewGroup, workers: &[WorkerReport]) -> Result<(Enque
     let unserved = tasks.map(|task| &task.handler).find_map(|handler| unserved(handler, workers));
     let step = |task: NewTask| step(queue(&task, workers), task);
     let parts = members.into_iter().map(|member| match member {
-        NewMember::Task(task) => Part::Task(task.due, step(*task)),
+        NewMember::Task(task) => Part::Task(task.due, Box::new(step(*task))),
         NewMember::Chain(tasks) => {
             let due = tasks.first().map_or(Due::Now, |first| first.due);
             Part::Chain(due, tasks.into_iter().map(step).collect())
@@ -216,7 +216,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn group(&self, group: NewGroup) -> Result<Enqueued> {
-        self.enqueue_one(Work::Group(group)).await
+        self.enqueue_one(Work::Group(Box::new(group))).await
     }
 
     /// How many members of a group have succeeded, of how many.

@@ -40,80 +40,77 @@ impl Task {
 
     /// Where it waits, instead of where its handler's manifest says.
     pub fn queue(self, queue: &str) -> Task {
-        self.with(|new| Ok(new.queue = Some(parse(queue)?)))
+        self.and_then(|new| Ok(NewTask { queue: Some(parse(queue)?), ..new }))
     }
 
     /// An id of its own; see [`NewTask::id`].
     pub fn id(self, id: &str) -> Task {
-        self.with(|new| Ok(new.id = Some(parse(id)?)))
+        self.and_then(|new| Ok(NewTask { id: Some(parse(id)?), ..new }))
     }
 
     /// At most one unfinished task of its queue has this key.
     pub fn unique(self, key: &str) -> Task {
-        self.with(|new| Ok(new.unique = Some(Unique { key: key.into(), hold: None })))
+        self.with(|new| new.unique = Some(Unique { key: key.into(), hold: None }))
     }
 
     /// At most one task of its queue has this key in that time, whatever becomes of it.
     pub fn unique_for(self, key: &str, hold: Duration) -> Task {
-        self.with(|new| Ok(new.unique = Some(Unique { key: key.into(), hold: Some(hold) })))
+        self.with(|new| new.unique = Some(Unique { key: key.into(), hold: Some(hold) }))
     }
 
     /// Not before this time has passed; for a later step of a chain, since the end of the one before it.
     pub fn delay(self, delay: Duration) -> Task {
-        self.with(|new| Ok(new.due = Due::After(delay)))
+        self.with(|new| new.due = Due::After(delay))
     }
 
     /// Not before this moment.
     pub fn at(self, moment: Timestamp) -> Task {
-        self.with(|new| Ok(new.due = Due::At(moment)))
+        self.with(|new| new.due = Due::At(moment))
     }
 
     /// Its share of the queue.
     pub fn priority(self, priority: Priority) -> Task {
-        self.with(|new| Ok(new.priority = priority))
+        self.with(|new| new.priority = priority)
     }
 
     /// MIME type of the payload.
     pub fn content_type(self, text: &str) -> Task {
-        self.with(|new| Ok(new.content_type = text.into()))
+        self.with(|new| new.content_type = text.into())
     }
 
     /// Something that the handler can read beside the payload.
     pub fn header(self, name: &str, value: &str) -> Task {
-        self.with(|new| {
-            new.headers.insert(name.into(), value.into());
-            Ok(())
-        })
+        self.with(|new| drop(new.headers.insert(name.into(), value.into())))
     }
 
     /// Runs after the first failed one; 25 unless the handler's manifest says otherwise.
     pub fn max_retries(self, count: u32) -> Task {
-        self.with(|new| Ok(new.options.max_retries = Some(count)))
+        self.with(|new| new.options.max_retries = Some(count))
     }
 
     /// Delays between them; from a second to an hour, doubling, unless the handler's manifest says otherwise.
     pub fn backoff(self, backoff: Backoff) -> Task {
-        self.with(|new| Ok(new.options.backoff = Some(backoff)))
+        self.with(|new| new.options.backoff = Some(backoff))
     }
 
     /// Wall time of one run; 30 s unless the handler's manifest says otherwise.
     pub fn timeout(self, limit: Duration) -> Task {
-        self.with(|new| Ok(new.options.timeout = Some(limit)))
+        self.with(|new| new.options.timeout = Some(limit))
     }
 
     /// CPU time of one run; 5 s unless the handler's manifest says otherwise.
     pub fn cpu(self, limit: Duration) -> Task {
-        self.with(|new| Ok(new.options.cpu = Some(limit)))
+        self.with(|new| new.options.cpu = Some(limit))
     }
 
     /// Dead unless started within this time after it was due.
     pub fn expires(self, after: Duration) -> Task {
-        self.with(|new| Ok(new.options.expires = Some(after)))
+        self.with(|new| new.options.expires = Some(after))
     }
 
     /// How long its result is kept, zero for not at all; a day by default.
     pub fn retention(self, time: Duration) -> Task {
-        self.with(|new| Ok(new.options.retention = Some(time)))
+        self.with(|new| new.options.retention = Some(time))
     }
 
     /// What has been described, or what is wrong with it.
@@ -121,8 +118,15 @@ impl Task {
         self.0
     }
 
-    fn with(self, change: impl FnOnce(&mut NewTask) -> Result<()>) -> Task {
-        Task(self.0.and_then(|mut new| change(&mut new).map(|()| new)))
+    fn with(mut self, change: impl FnOnce(&mut NewTask)) -> Task {
+        if let Ok(new) = &mut self.0 {
+            change(new);
+        }
+        self
+    }
+
+    fn and_then(self, change: impl FnOnce(NewTask) -> Result<NewTask>) -> Task {
+        Task(self.0.and_then(change))
     }
 }
 

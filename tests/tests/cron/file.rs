@@ -51,7 +51,8 @@ async fn what_is_gone_from_the_file_is_gone_from_the_broker_and_nothing_else() {
     let changed = TWO.replace("0 3 * * *", "0 4 * * *");
     assert_eq!(sync(&changed).await, Synced { changed: names("b"), removed: vec![] });
     // A wrong entry is named, and changes nothing.
-    let wrong = client.sync_schedules(&entries(&changed.replace("@daily", "@nightly"))).await.expect_err("it is refused");
+    let wrong =
+        client.sync_schedules(&entries(&changed.replace("@daily", "@nightly"))).await.expect_err("it is refused");
     assert!(wrong.message.starts_with("cron a: cron expression \"@nightly\""), "{wrong}");
     let twice = client.sync_schedules(&entries(&changed.replace("'b'", "'a'"))).await.expect_err("it is refused");
     assert_eq!(twice.message, "cron a: expected once, found twice");
