@@ -1,7 +1,7 @@
 //! Tasks that someone cancels while they run, or before they run again.
 
 use super::*;
-use tasq_host::client::Cancelled;
+use tasq_host::client::{Cancelled, Deleted, Work};
 use tokio::time::Instant;
 
 async fn cancel(place: &Place, id: &TaskId) -> Cancelled {
@@ -80,5 +80,24 @@ fn a_chain_is_cancelled_by_its_own_id() {
         assert_eq!(place.state(&id).await, State::Cancelled);
         assert_eq!(place.record(&id).await.id.as_str(), format!("{id}/s2"));
         assert_eq!(cancel(&place, &id).await, Cancelled::Ended(State::Cancelled));
+    });
+}
+
+#[test]
+fn a_thousand_are_changed_in_one_call() {
+    law(async |place| {
+        let later = || NewTask { due: Due::After(Duration::from_secs(3600)), ..NewTask::new(name("m"), "x") };
+        let enqueue = async || {
+            let works = (0..1_000).map(|_| Work::Task(Box::new(later()))).collect();
+            let enqueued = place.client.enqueue_all(works).await.expect("it answers");
+            enqueued.into_iter().map(|enqueued| enqueued.expect("it is accepted").id).collect::<Vec<TaskId>>()
+        };
+        let ids = enqueue().await;
+        assert_eq!(place.client.cancel(&ids).await.expect("it answers"), vec![Cancelled::Done; 1_000]);
+        assert_eq!(place.client.delete(&ids).await.expect("it answers"), vec![Deleted::Done; 1_000]);
+        let ids = enqueue().await;
+        assert_eq!(place.client.discard(&ids).await.expect("it answers"), 1_000);
+        let filter = Filter { limit: 10, ..Filter::default() };
+        assert!(place.client.list(&filter).await.expect("it answers").tasks.is_empty());
     });
 }

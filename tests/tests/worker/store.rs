@@ -1,6 +1,7 @@
 //! What handlers keep between their runs.
 
 use super::*;
+use tasq_host::store::{BYTES, Op, Store, Stored, VALUE};
 
 async fn answer(place: &Place, handler: &str, behaviour: Value) -> Value {
     let id = place.enqueue(handler, behaviour, fast(0)).await;
@@ -64,12 +65,50 @@ fn keys_and_values_beyond_the_limits_are_refused() {
 fn a_full_store_says_so() {
     law_on(&["memory"], |place| async move {
         place.serve("m", GRANTED);
-        let value = Bytes::from(vec![0; tasq_host::store::VALUE]);
-        for n in 0..tasq_host::store::BYTES / (value.len() + 3) {
-            let op = tasq_host::store::Op::Put { value: value.clone(), ttl: None };
+        let value = Bytes::from(vec![0; VALUE]);
+        for n in 0..BYTES / (value.len() + 3) {
+            let op = Op::Put { value: value.clone(), ttl: None };
             place.backend.store.apply(&name("m"), &format!("{n:03}"), op).await.expect("it answers");
         }
         let told = answer(&place, "m", json!({"do": "put", "value_bytes": 512 << 10})).await.to_string();
         assert!(told.contains("too many: the store is full"), "{told}");
+    });
+}
+
+/// Stands for a server that is away, or that doesn't answer.
+struct Broken {
+    answers: bool,
+}
+
+#[async_trait::async_trait]
+impl Store for Broken {
+    async fn apply(&self, _: &Name, _: &str, _: Op) -> tasq_host::error::Result<Stored> {
+        if !self.answers {
+            std::future::pending::<()>().await;
+        }
+        Err(tasq_host::error::Error::unavailable("redis://secret.example: connection refused"))
+    }
+}
+
+#[test]
+fn a_store_that_is_away_is_unavailable_and_its_place_stays_unsaid() {
+    law_on(&["memory"], |mut place| async move {
+        place.backend.store = Arc::new(Broken { answers: true });
+        place.serve("m", GRANTED);
+        let told = answer(&place, "m", json!({"do": "tally", "key": "runs"})).await;
+        assert_eq!(told, json!({"error": "unavailable: the store can't be used now"}));
+    });
+}
+
+#[test]
+fn waiting_for_the_store_costs_wall_time_alone() {
+    law_on(&["memory"], |mut place| async move {
+        place.backend.store = Arc::new(Broken { answers: false });
+        place.serve("m", "timeout = \"700ms\"\ncpu = \"500ms\"\n[grants]\nstore = true");
+        let id = place.enqueue("m", json!({"do": "tally", "key": "runs"}), fast(0)).await;
+        place.until_empty(options()).await;
+        let record = place.record(&id).await;
+        assert_eq!(record.failure.expect("a reason").code, "timeout");
+        assert!(record.receipt.wall_ms >= 700 && record.receipt.cpu_ms < 500, "{:?}", record.receipt);
     });
 }

@@ -22,5 +22,6 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let queues = connect::within(&config, client.queues()).await?;
     let depth = queues.iter().find(|depth| depth.queue == args.queue).ok_or_else(|| super::not_found(&args.queue))?;
     let view = QueueView::of(depth);
-    Ok(if args.json { output::json(&view)? } else { output::line(&QueueView::table(&[view]))? })
+    let shown = if args.json { output::json(&view) } else { output::line(&QueueView::table(&[view])) };
+    Ok(shown?)
 }
