@@ -2,8 +2,9 @@
 
 # The feature set of the whole workspace, so that demo and tests compile the dependencies once between them.
 HOST = cargo build --workspace --bin tasq-host
-# The crates that are compiled to WebAssembly.
-GUESTS = -p tasq-sdk $(foreach manifest,$(wildcard examples/*/Cargo.toml tests/guests/*/Cargo.toml),-p $(notdir $(patsubst %/,%,$(dir $(manifest)))))
+# The crates that are compiled to WebAssembly: not the example that uses the host.
+MANIFESTS = $(filter-out examples/tasqueue/%,$(wildcard examples/*/Cargo.toml tests/guests/*/Cargo.toml))
+GUESTS = -p tasq-sdk $(foreach manifest,$(MANIFESTS),-p $(notdir $(patsubst %/,%,$(dir $(manifest)))))
 
 .PHONY: help
 help: ## This list

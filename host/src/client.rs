@@ -11,7 +11,7 @@ use crate::broker::{Due, Message, Standing, Unique, WorkerReport};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::{Cursor, Filter, remember};
-use crate::task::{Headers, Name, PAYLOAD, Priority, Task, TaskId, TaskOptions, UNIQUE_KEY, check_header};
+use crate::task::{Headers, Name, PAYLOAD, Priority, State, TaskId, TaskOptions, UNIQUE_KEY, check_header};
 
 mod cancel;
 mod chain;
@@ -20,6 +20,7 @@ mod known;
 mod letters;
 mod queues;
 mod schedule;
+mod task;
 mod wait;
 
 pub use cancel::Cancelled;
@@ -28,6 +29,7 @@ pub use group::{KnownGroup, NewGroup, NewMember};
 pub use known::{Known, Shown};
 pub use letters::{Deleted, Retried};
 pub use schedule::{KnownSchedule, Synced};
+pub use task::Task;
 pub use wait::Waited;
 
 /// A producer's side of a backend. Clones share it.
@@ -138,7 +140,7 @@ pub enum Work {
     /// Tasks that follow one another: see [`Client::chain`].
     Chain(Vec<NewTask>),
     /// Tasks side by side: see [`Client::group`].
-    Group(NewGroup),
+    Group(Box<NewGroup>),
 }
 
 impl Work {
@@ -185,7 +187,23 @@ impl Client {
 
     /// Enqueues one task; what is answered is durable. An error of kind `Rejected` names what the task got wrong.
     /// Dropping the future leaves open whether the task was enqueued: a chosen id makes it safe to try again.
-    pub async fn enqueue(&self, new: NewTask) -> Result<Enqueued> {
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> tasq_host::error::Result<()> {
+    /// use tasq_host::{Client, Task};
+    ///
+    /// let client = Client::open(&"memory:".parse().expect("a URL"), None).await?;
+    /// let task = Task::new("add", r#"{"arg1":5,"arg2":4}"#).queue("sums").max_retries(5);
+    /// let enqueued = client.enqueue(task).await?;
+    /// assert!(enqueued.created);
+    /// assert_eq!(client.result(&enqueued.id).await?, None, "no worker has run it yet");
+    /// client.cancel(&[enqueued.id]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn enqueue(&self, new: impl TryInto<NewTask, Error: Into<Error>>) -> Result<Enqueued> {
+        let new = new.try_into().map_err(Into::into)?;
         self.enqueue_one(Work::Task(Box::new(new))).await
     }
 
@@ -205,9 +223,9 @@ impl Client {
         let one = |(enqueued, message)| (enqueued, vec![message]);
         for work in works {
             let made = work.check().and_then(|()| match work {
-                Work::Task(new) => Ok(task_message(*new, &workers)).map(one),
+                Work::Task(new) => Ok(one(task_message(*new, &workers))),
                 Work::Chain(tasks) => chain::message(tasks, &workers).map(one),
-                Work::Group(group) => group::messages(group, &workers),
+                Work::Group(group) => group::messages(*group, &workers),
             });
             answers.push(made.map(|(enqueued, batch)| {
                 firsts.push(messages.len());
@@ -252,6 +270,13 @@ impl Client {
             }
         }
         Ok(all)
+    }
+
+    /// What a task returned that succeeded, as long as that is kept; of a chain its last step, of a group its callback. None
+    /// for any other, and for one that is unknown: [`Client::wait`] and [`Client::show`] tell which it is.
+    pub async fn result(&self, id: &TaskId) -> Result<Option<Bytes>> {
+        let shown = self.show(id).await?.filter(|shown| shown.state() == State::Done);
+        Ok(shown.and_then(|shown| shown.record()?.result.clone()))
     }
 
     /// Unfinished and ended tasks, newest first. A task that ends meanwhile is listed once, as ended.
@@ -305,7 +330,19 @@ fn message(new: NewTask, queue: Name) -> Message {
     let (payload, upstream) = (payload.unwrap_or_default(), Vec::new());
     let (chain, group) = (None, None);
     let unique = new.unique;
-    let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group };
+    let task = crate::task::Task {
+        id,
+        handler,
+        queue,
+        priority,
+        payload,
+        content_type,
+        headers,
+        upstream,
+        options,
+        chain,
+        group,
+    };
     Message { unique, ..codec::message(task, due, remember) }
 }
 

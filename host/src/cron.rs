@@ -19,6 +19,7 @@ mod ticks;
 
 pub use entry::Entry;
 pub use expression::{Expression, InvalidExpression};
+pub use ticks::next;
 
 /// A tick that is missed by more than this is gone, and so is any that a later one follows, once none came for longer
 /// than [`GRACE`].
@@ -149,7 +150,7 @@ impl Schedule {
 
     /// The first tick after this moment; none before the year 2100.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        ticks::next(&self.expression, self.tz, after)
+        next(&self.expression, self.tz, after)
     }
 
     /// The tick to run at `now`, where all up to `since` are done: the next one, while no worker was late for it; after

@@ -16,7 +16,7 @@ pub const MEMBERS: usize = 1_000;
 #[derive(Clone, Debug)]
 pub enum Part {
     /// One task.
-    Task(Due, Step),
+    Task(Due, Box<Step>),
     /// Tasks that follow one another; the last one's result is the member's.
     Chain(Due, Vec<Step>),
 }
@@ -44,7 +44,7 @@ pub fn messages(id: &TaskId, parts: Vec<Part>, callback: Option<Step>) -> Result
     }
     for (member, part) in (1..).map(member).zip(parts) {
         messages.push(match part {
-            Part::Task(due, step) => one(member, due, step)?,
+            Part::Task(due, step) => one(member, due, *step)?,
             Part::Chain(due, steps) => chain::first(task_id(&member)?, due, steps, Some(member))?,
         });
     }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn members_hand_their_results_to_the_callback() {
-        let parts = vec![Part::Task(Due::Now, step("q")), Part::Chain(Due::Now, vec![step("q"), step("r")])];
+        let parts = vec![Part::Task(Due::Now, Box::new(step("q"))), Part::Chain(Due::Now, vec![step("q"), step("r")])];
         let messages = messages(&"g".parse().unwrap(), parts, Some(step("after"))).unwrap();
         let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
         assert_eq!(ids, ["g/cb", "g/m1", "g/m2/s1"]);
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn groups_have_bounds() {
         let refused = |id: &str, count| {
-            let parts = vec![Part::Task(Due::Now, step("q")); count];
+            let parts = vec![Part::Task(Due::Now, Box::new(step("q"))); count];
             messages(&id.parse().unwrap(), parts, None).unwrap_err().message
         };
         assert_eq!(refused("g", 0), "a group of 0 members: expected 1 to 1000");

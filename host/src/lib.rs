@@ -40,18 +40,21 @@
 //!
 //! # Enqueue from Rust
 //!
-//! ```no_run
-//! # async fn example() -> tasq_host::error::Result<()> {
-//! use tasq_host::{Client, NewTask};
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> tasq_host::error::Result<()> {
+//! use tasq_host::{Client, Task};
 //!
-//! let broker = "sqlite:tasq.db".parse().expect("a valid URL");
+//! let broker = "memory:".parse().expect("a valid URL"); // or sqlite:tasq.db, redis://…, nats://…
 //! let client = Client::open(&broker, None).await?;
-//! let handler = "add".parse().expect("a valid name");
-//! let task = client.enqueue(NewTask::new(handler, r#"{"arg1":5,"arg2":4}"#)).await?;
+//! let task = client.enqueue(Task::new("add", r#"{"arg1":5,"arg2":4}"#).max_retries(5)).await?;
 //! println!("{}", task.id);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`Client::chain`], [`Client::group`] and [`Client::schedule`] enqueue more than one; [`Client::wait`], [`Client::result`],
+//! [`Client::show`] and [`Client::cancel`] look after them. `examples/tasqueue` has client and worker in one program.
 
 pub mod backend;
 pub mod bench;
@@ -72,4 +75,4 @@ pub mod task;
 pub mod text;
 pub mod worker;
 
-pub use client::{Client, NewTask};
+pub use client::{Client, NewTask, Task};

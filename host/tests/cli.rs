@@ -47,6 +47,8 @@ sessions! {
     worker,
     chain,
     batch,
+    group,
+    cron,
     cancel,
     unique,
     queues,

@@ -147,7 +147,10 @@ fn under_lock(build: impl FnOnce() -> Built) -> Built {
 fn packages(folder: &str) -> Vec<String> {
     let folder = root().join(folder);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let is_package = |path: &PathBuf| path.join("Cargo.toml").is_file();
+    // What uses the host is a program for this machine.
+    let is_package = |path: &PathBuf| {
+        fs::read_to_string(path.join("Cargo.toml")).is_ok_and(|manifest| !manifest.contains("tasq-host ="))
+    };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_package);
     paths.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
 }

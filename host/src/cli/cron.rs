@@ -22,7 +22,7 @@ Examples:
   tasq-host cron add nightly '0 3 * * *' report --tz Europe/Berlin
   tasq-host cron list")]
 pub(crate) enum Command {
-    Add(add::Args),
+    Add(Box<add::Args>),
     List(list::Args),
     /// Forget a schedule; tasks that it gave stay
     Remove(Which),
@@ -54,7 +54,7 @@ struct ChangedView<'a> {
 /// Dispatches to the verb.
 pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
     match command {
-        Command::Add(args) => add::run(args, config).await,
+        Command::Add(args) => add::run(*args, config).await,
         Command::List(args) => list::run(args, config).await,
         Command::Remove(which) => remove(which, config).await,
         Command::Pause(which) => change(which, config, |schedule| schedule.paused = true).await,

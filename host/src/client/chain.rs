@@ -61,8 +61,24 @@ impl Client {
     /// The first task's `id`, or a new one, is the chain's, and the steps' ids are derived from it: `<id>/s1`, …; later
     /// steps can have none. A later step's delay counts from the end of the step before it. Errors and cancellation as
     /// [`Client::enqueue`].
-    pub async fn chain(&self, tasks: Vec<NewTask>) -> Result<Enqueued> {
-        self.enqueue_one(Work::Chain(tasks)).await
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> tasq_host::error::Result<()> {
+    /// # use tasq_host::{Client, Task};
+    /// # let client = Client::open(&"memory:".parse().expect("a URL"), None).await?;
+    /// let fetch = Task::new("fetch", "https://example.org").id("page");
+    /// let chain = client.chain([fetch, Task::without_payload("render"), Task::new("mail", "me")]).await?;
+    /// assert_eq!(chain.id.as_str(), "page");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn chain(
+        &self,
+        tasks: impl IntoIterator<Item: TryInto<NewTask, Error: Into<Error>>>,
+    ) -> Result<Enqueued> {
+        let tasks = tasks.into_iter().map(|task| task.try_into().map_err(Into::into));
+        self.enqueue_one(Work::Chain(tasks.collect::<Result<_>>()?)).await
     }
 
     /// The chain of this id, if one of its steps is known.

@@ -119,7 +119,7 @@ pub(super) fn messages(new: NewGroup, workers: &[WorkerReport]) -> Result<(Enque
     let unserved = tasks.map(|task| &task.handler).find_map(|handler| unserved(handler, workers));
     let step = |task: NewTask| step(queue(&task, workers), task);
     let parts = members.into_iter().map(|member| match member {
-        NewMember::Task(task) => Part::Task(task.due, step(*task)),
+        NewMember::Task(task) => Part::Task(task.due, Box::new(step(*task))),
         NewMember::Chain(tasks) => {
             let due = tasks.first().map_or(Due::Now, |first| first.due);
             Part::Chain(due, tasks.into_iter().map(step).collect())
@@ -201,8 +201,22 @@ impl Client {
     /// as `upstream` in the members' order, 4 MiB of them together. It is enqueued once, however often members run. A member
     /// that is dead or cancelled leaves the group open until it is tried again, or the group cancelled. Errors and
     /// cancellation as [`Client::enqueue`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> tasq_host::error::Result<()> {
+    /// # use tasq_host::{Client, Task};
+    /// use tasq_host::client::NewGroup;
+    ///
+    /// # let client = Client::open(&"memory:".parse().expect("a URL"), None).await?;
+    /// let resized = [Task::new("resize", "a.jpg").build()?, Task::new("resize", "b.jpg").build()?];
+    /// let group = client.group(NewGroup::new(resized).callback(Task::new("album", "").build()?)).await?;
+    /// assert!(group.created);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn group(&self, group: NewGroup) -> Result<Enqueued> {
-        self.enqueue_one(Work::Group(group)).await
+        self.enqueue_one(Work::Group(Box::new(group))).await
     }
 
     /// How many members of a group have succeeded, of how many.

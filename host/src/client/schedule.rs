@@ -1,5 +1,6 @@
 //! Tasks that come by the clock: kept under a name, and ticked by every worker.
 
+use super::task::parse;
 use super::{Client, Enqueued, NewTask};
 use crate::broker::Due;
 use crate::cron::{Entry, Schedule, Source, Template};
@@ -61,8 +62,26 @@ impl Client {
     /// Has `task` come at these times by UTC, as `crontab(5)` writes them (`*/5 * * * *`, `@daily`), from now on: one task a
     /// tick however many workers there are, with the id `cron:<name>:<unix seconds>`. A schedule of this name is replaced;
     /// the same again changes nothing. An error of kind `Rejected` says what is wrong with the expression or the task.
-    pub async fn schedule(&self, name: Name, expression: &str, task: NewTask) -> Result<Put> {
-        self.put_schedule(&name, &Schedule::new(expression, task.try_into()?)?).await
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> tasq_host::error::Result<()> {
+    /// # use tasq_host::{Client, Task};
+    /// # let client = Client::open(&"memory:".parse().expect("a URL"), None).await?;
+    /// client.schedule("minutely", "* * * * *", Task::new("add", r#"{"arg1":5,"arg2":4}"#)).await?;
+    /// assert_eq!(client.schedules().await?[0].next.len(), 5);
+    /// assert!(client.schedule("typo", "* * * *", Task::new("add", "")).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn schedule(
+        &self,
+        name: &str,
+        expression: &str,
+        task: impl TryInto<NewTask, Error: Into<Error>>,
+    ) -> Result<Put> {
+        let task: NewTask = task.try_into().map_err(Into::into)?;
+        self.put_schedule(&parse(name)?, &Schedule::new(expression, task.try_into()?)?).await
     }
 
     /// The same with everything that a schedule can say.
@@ -98,7 +117,9 @@ impl Client {
     pub async fn run_schedule(&self, name: &Name) -> Result<Option<Enqueued>> {
         match self.find_schedule(name).await? {
             None => Ok(None),
-            Some(KnownSchedule { schedule: Ok(schedule), .. }) => Ok(Some(self.enqueue(schedule.task.into()).await?)),
+            Some(KnownSchedule { schedule: Ok(schedule), .. }) => {
+                Ok(Some(self.enqueue(NewTask::from(schedule.task)).await?))
+            }
             Some(KnownSchedule { schedule: Err(unreadable), .. }) => Err(Error::corrupt(unreadable)),
         }
     }

@@ -10,7 +10,7 @@ use super::Expression;
 use crate::task::Timestamp;
 
 /// The first tick after this moment; none before the year 2100.
-pub(super) fn next(expression: &Expression, zone: Tz, after: Timestamp) -> Option<Timestamp> {
+pub fn next(expression: &Expression, zone: Tz, after: Timestamp) -> Option<Timestamp> {
     let after = DateTime::from_timestamp(i64::try_from(after.0 / 1000).ok()?, 0)?.with_timezone(&zone);
     let next = next_in(expression, &after)?;
     u64::try_from(next.timestamp_millis()).ok().map(Timestamp)
@@ -53,7 +53,7 @@ fn second_pass(now: &DateTime<Tz>) -> Option<DateTime<Tz>> {
     };
     let offset = now.offset().fix();
     let is_set_back = |moment: &DateTime<Tz>| moment.offset().fix() != offset;
-    (first == *now).then(|| first_that(now.clone(), second, is_set_back))
+    (first == *now).then(|| first_that(*now, second, is_set_back))
 }
 
 /// The first moment after a gap that this time on the wall falls into.
@@ -61,7 +61,7 @@ fn end_of_gap(zone: Tz, skipped: NaiveDateTime) -> DateTime<Tz> {
     let middle = skipped.and_utc().with_timezone(&zone);
     // No zone is further from UTC.
     let day = TimeDelta::hours(26);
-    first_that(middle.clone() - day, middle + day, |moment| moment.naive_local() > skipped)
+    first_that(middle - day, middle + day, |moment| moment.naive_local() > skipped)
 }
 
 /// The first second after `before`, up to `until`, that is so: it is at `until`, and stays so from the first on.

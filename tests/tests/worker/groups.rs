@@ -2,10 +2,7 @@
 
 use super::*;
 use tasq_host::broker::UPSTREAM;
-use tasq_host::client::{KnownGroup, NewGroup, NewMember};
-
-/// Where groups run.
-const SERVERS: [&str; 3] = ["memory", "sqlite", "nats"];
+use tasq_host::client::{Cancelled, KnownGroup, NewGroup, NewMember, Retried};
 
 fn said(text: &str) -> NewTask {
     NewTask { options: fast(0), ..NewTask::new(name("m"), json!({"do": "echo", "text": text}).to_string()) }
@@ -41,7 +38,7 @@ fn upstream(shown: &Shown) -> Value {
 
 #[test]
 fn the_callback_gets_all_results_in_the_members_order() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         place.serve_guest("echo", "echo", "");
         let late = NewTask { due: Due::After(Duration::from_millis(200)), ..said("first") };
@@ -69,7 +66,7 @@ fn the_callback_gets_all_results_in_the_members_order() {
 
 #[test]
 fn a_dead_member_leaves_the_group_open_visibly() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let failing = doing(json!({"do": "fail", "kind": "discard", "message": "no"}));
         let new = NewGroup::new([said("a"), failing, said("c")]).callback(gathering());
@@ -92,7 +89,7 @@ fn a_dead_member_leaves_the_group_open_visibly() {
 
 #[test]
 fn a_member_that_is_tried_again_completes_the_group() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let failing = doing(json!({"do": "flaky", "failures": 1}));
         let new = NewGroup::new([vec![failing, said("b")]]).callback(gathering());
@@ -116,7 +113,7 @@ fn a_member_that_is_tried_again_completes_the_group() {
 
 #[test]
 fn a_group_without_a_callback_ends_with_its_members() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let id = place.client.group(NewGroup::new([said("a"), said("b")])).await.expect("it is accepted").id;
         let failing = doing(json!({"do": "fail", "kind": "discard", "message": "no"}));
@@ -132,7 +129,7 @@ fn a_group_without_a_callback_ends_with_its_members() {
 
 #[test]
 fn results_that_are_too_large_together_bury_the_callback() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let members = UPSTREAM / tasq_host::sandbox::RESULT + 1;
         let large = doing(json!({"do": "result", "bytes": tasq_host::sandbox::RESULT}));
@@ -148,7 +145,7 @@ fn results_that_are_too_large_together_bury_the_callback() {
 
 #[test]
 fn a_thousand_members_have_one_callback() {
-    law_on(&SERVERS, async |place| {
+    law(async |place| {
         place.serve("m", "");
         let members = (1..=1_000).map(|number| said(&number.to_string()));
         let id = place.client.group(NewGroup::new(members).callback(gathering())).await.expect("it is accepted").id;
@@ -158,5 +155,32 @@ fn a_thousand_members_have_one_callback() {
         assert_eq!(upstream(&shown), json!(expected));
         assert_eq!(group(&place, &id).await.done(), 1_000);
         assert_eq!(working.stop().await.done, 1_001);
+    });
+}
+
+#[test]
+fn a_cancelled_group_runs_nothing_more_and_a_dead_member_can_be_tried_again() {
+    law(async |place| {
+        place.serve("m", "timeout = \"2h\"");
+        let failing = doing(json!({"do": "fail", "kind": "discard", "message": "no"}));
+        let chain = vec![doing(json!({"do": "sleep"})), said("never")];
+        let new = NewGroup::new([NewMember::from(failing), chain.into()]).callback(gathering());
+        let id = place.client.group(new).await.expect("it is accepted").id;
+        let part = |name: &str| -> TaskId { format!("{id}/{name}").parse().expect("an id") };
+        let working = place.work(options());
+        place.until(&part("m1"), State::Dead).await;
+        place.until(&part("m2/s1"), State::Running).await;
+        let retried = place.client.retry(std::slice::from_ref(&id)).await.expect("it answers");
+        assert_eq!(retried, [Retried::Done]);
+        place.until(&part("m1"), State::Dead).await;
+        let cancelled = place.client.cancel(std::slice::from_ref(&id)).await.expect("it answers");
+        assert_eq!(cancelled, [Cancelled::Asked]);
+        let shown = ended(&place, &id).await;
+        assert_eq!((shown.state(), shown.record().is_some()), (State::Cancelled, true));
+        place.until(&part("m2/s1"), State::Cancelled).await;
+        let again = place.client.cancel(std::slice::from_ref(&id)).await.expect("it answers");
+        assert_eq!(again, [Cancelled::Ended(State::Cancelled)]);
+        assert!(place.client.show(&part("m2/s2")).await.expect("it answers").is_none());
+        working.stop().await;
     });
 }

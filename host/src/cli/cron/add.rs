@@ -120,10 +120,11 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let known = connect::within(&config, client.find_schedule(&name)).await?;
     let next: Vec<String> =
         known.into_iter().flat_map(|known| known.next).map(|tick| tick.to_string()).take(3).collect();
-    output::note(&format!("next: {}", next.join(", ")));
     if json {
-        let view = AddedView { name: &name, created: put == Put::Created, changed: put != Put::Same };
-        return Ok(output::json(&view)?);
+        output::json(&AddedView { name: &name, created: put == Put::Created, changed: put != Put::Same })?;
+    } else {
+        output::line(name.as_str())?;
     }
-    Ok(output::line(name.as_str())?)
+    output::note(&format!("next: {}", next.join(", ")));
+    Ok(())
 }

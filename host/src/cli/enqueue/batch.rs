@@ -234,7 +234,7 @@ fn work(line: &[u8]) -> Result<Work, String> {
     }
     let value: Value = serde_json::from_slice(line).map_err(|error| format!("expected a JSON object: {error}"))?;
     if value.get("group").is_some() {
-        return read_as::<GroupLine>(value)?.group().map(Work::Group);
+        return read_as::<GroupLine>(value)?.group().map(|group| Work::Group(Box::new(group)));
     }
     if value.get("chain").is_some() {
         return read_as::<ChainLine>(value)?.tasks().map(Work::Chain);
