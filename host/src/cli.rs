@@ -10,6 +10,7 @@ use error::{Code, Error};
 
 mod bench;
 mod connect;
+mod cron;
 mod enqueue;
 mod error;
 mod follow;
@@ -17,6 +18,7 @@ mod handler;
 mod input;
 mod logging;
 mod output;
+mod queue;
 mod run;
 mod sandbox;
 mod task;
@@ -54,6 +56,10 @@ enum Command {
     Enqueue(enqueue::Args),
     #[command(subcommand)]
     Task(task::Command),
+    #[command(subcommand)]
+    Queue(queue::Command),
+    #[command(subcommand)]
+    Cron(cron::Command),
     #[command(subcommand)]
     Handler(handler::Command),
     Bench(bench::Args),
@@ -97,6 +103,8 @@ async fn execute(cli: Cli) -> Result<(), Error> {
         Command::Run(args) => run::run(args, config).await,
         Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
+        Command::Queue(command) => interruptible(queue::run(command, config)).await,
+        Command::Cron(command) => interruptible(cron::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
     }

@@ -7,18 +7,27 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::{self, Backend, url::Url};
-use crate::broker::{Due, Message, Standing, WorkerReport};
+use crate::broker::{Due, Message, Standing, Unique, WorkerReport};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::{Cursor, Filter, remember};
-use crate::task::{Headers, Name, PAYLOAD, Priority, Task, TaskId, TaskOptions, check_header};
+use crate::task::{Headers, Name, PAYLOAD, Priority, Task, TaskId, TaskOptions, UNIQUE_KEY, check_header};
 
+mod cancel;
 mod chain;
+mod group;
 mod known;
+mod letters;
+mod queues;
+mod schedule;
 mod wait;
 
+pub use cancel::Cancelled;
 pub use chain::KnownChain;
+pub use group::{KnownGroup, NewGroup, NewMember};
 pub use known::{Known, Shown};
+pub use letters::{Deleted, Retried};
+pub use schedule::{KnownSchedule, Synced};
 pub use wait::Waited;
 
 /// A producer's side of a backend. Clones share it.
@@ -40,6 +49,9 @@ pub struct NewTask {
     /// By default a new UUIDv7. A chosen id can't be enqueued twice while it is remembered: until its task has ended,
     /// and for its retention or a day after that, whichever is longer.
     pub id: Option<TaskId>,
+    /// A key of which its queue has at most one holder: where another task holds it, nothing is enqueued. Of a chain, only
+    /// the first task can have one, and holds it for a time ([`Unique::hold`]).
+    pub unique: Option<Unique>,
     /// When it may run.
     pub due: Due,
     /// Its share of the queue.
@@ -65,6 +77,7 @@ impl NewTask {
             payload: None,
             queue: None,
             id: None,
+            unique: None,
             due: Due::Now,
             priority: Priority::default(),
             content_type: String::new(),
@@ -73,7 +86,8 @@ impl NewTask {
         }
     }
 
-    /// Refuses what no broker should see: a payload that is too large, a reserved id, a header's name against the rule.
+    /// Refuses what no broker should see: a payload that is too large, a reserved id, a unique key or a header's name against
+    /// the rule.
     /// [`Client::enqueue`] begins with it.
     pub fn check(&self) -> Result<()> {
         let length = self.payload.as_ref().map_or(0, Bytes::len);
@@ -83,24 +97,32 @@ impl NewTask {
                 "payload of {length} bytes: expected at most {PAYLOAD} ({limit} MiB)"
             )));
         }
-        if let Some(id) = self.id.as_ref().filter(|id| id.as_str().starts_with("cron:")) {
-            return Err(Error::rejected(format!(
-                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
-            )));
+        NewTask::check_id(self.id.as_ref())?;
+        if let Some(length) = self.unique.as_ref().map(|unique| unique.key.len()).filter(|n| !UNIQUE_KEY.contains(n)) {
+            return Err(Error::rejected(format!("unique key of {length} bytes: expected 1 to {}", UNIQUE_KEY.end())));
         }
         for name in self.headers.keys() {
             check_header(name).map_err(|bad| Error::rejected(bad.to_string()))?;
         }
         Ok(())
     }
+
+    fn check_id(id: Option<&TaskId>) -> Result<()> {
+        match id.filter(|id| id.as_str().starts_with("cron:")) {
+            None => Ok(()),
+            Some(id) => Err(Error::rejected(format!(
+                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
+            ))),
+        }
+    }
 }
 
 /// The answer to an enqueued task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enqueued {
-    /// The task that holds the id.
+    /// The task that holds the id, or the unique key.
     pub id: TaskId,
-    /// False where it was there before, or is remembered: nothing was enqueued.
+    /// False where the id was there before, or is remembered, or another task holds the unique key: nothing was enqueued.
     pub created: bool,
     /// Where it was meant to wait.
     pub queue: Name,
@@ -115,6 +137,8 @@ pub enum Work {
     Task(Box<NewTask>),
     /// Tasks that follow one another: see [`Client::chain`].
     Chain(Vec<NewTask>),
+    /// Tasks side by side: see [`Client::group`].
+    Group(NewGroup),
 }
 
 impl Work {
@@ -123,6 +147,7 @@ impl Work {
         match self {
             Work::Task(new) => new.check(),
             Work::Chain(tasks) => chain::check(tasks),
+            Work::Group(group) => group.check(),
         }
     }
 }
@@ -175,45 +200,58 @@ impl Client {
     pub async fn enqueue_all(&self, works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
         let workers = self.backend.operations.workers().await?;
         let (mut answers, mut messages) = (Vec::with_capacity(works.len()), Vec::with_capacity(works.len()));
+        // Of each work, its first message: the others stand or fall with it.
+        let mut firsts = Vec::with_capacity(works.len());
+        let one = |(enqueued, message)| (enqueued, vec![message]);
         for work in works {
             let made = work.check().and_then(|()| match work {
-                Work::Task(new) => Ok(task_message(*new, &workers)),
-                Work::Chain(tasks) => chain::message(tasks, &workers),
+                Work::Task(new) => Ok(task_message(*new, &workers)).map(one),
+                Work::Chain(tasks) => chain::message(tasks, &workers).map(one),
+                Work::Group(group) => group::messages(group, &workers),
             });
-            answers.push(made.map(|(enqueued, message)| {
-                messages.push(message);
+            answers.push(made.map(|(enqueued, batch)| {
+                firsts.push(messages.len());
+                messages.extend(batch);
                 enqueued
             }));
         }
         if messages.is_empty() {
             return Ok(answers);
         }
-        let mut pushed = self.backend.broker.push(messages).await?.into_iter();
-        for enqueued in answers.iter_mut().flatten() {
-            let pushed = pushed.next();
-            let pushed = pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
+        let sent: Vec<TaskId> = messages.iter().map(|message| message.id.clone()).collect();
+        let pushed = self.backend.broker.push(messages).await?;
+        for (enqueued, first) in answers.iter_mut().flatten().zip(firsts) {
+            let pushed = sent.get(first).cloned().zip(pushed.get(first).cloned());
+            let (sent, pushed) =
+                pushed.ok_or_else(|| Error::corrupt("the broker gave no answer to an enqueued task"))?;
             enqueued.created = pushed.created;
+            if pushed.id != sent {
+                // Another task holds the unique key; where a chain was to take it, most likely another chain.
+                let is_chain = enqueued.id != sent;
+                enqueued.id = if is_chain { chain::holder(pushed.id) } else { pushed.id };
+            }
         }
         Ok(answers)
     }
 
-    /// Everything that is known of a task or a chain; none for one that was never enqueued, or is forgotten.
+    /// Everything that is known of a task, a chain or a group; none for one that was never enqueued, or is forgotten.
     pub async fn show(&self, id: &TaskId) -> Result<Option<Shown>> {
-        let ids = std::slice::from_ref(id);
-        // The broker first: a task that leaves it between the two calls is found in the results.
-        let held = match self.backend.operations.get(ids).await?.pop().flatten() {
-            Some(Standing::Leaving(record)) => return Ok(Some(Shown::Task(Known::Ended(record, None)))),
-            Some(Standing::Here(tracked)) if !tracked.state.is_final() => {
-                return Ok(Some(Shown::Task(Known::Held(tracked))));
+        Ok(self.show_all(std::slice::from_ref(id)).await?.pop().flatten())
+    }
+
+    /// [`Client::show`] for many; one answer per id, in order.
+    pub async fn show_all(&self, ids: &[TaskId]) -> Result<Vec<Option<Shown>>> {
+        let mut all = Vec::with_capacity(ids.len());
+        for (id, known) in ids.iter().zip(self.known(ids).await?) {
+            if let Some(known) = known {
+                all.push(Some(Shown::Task(known)));
+            } else if let Some(chain) = self.known_chain(id).await? {
+                all.push(Some(Shown::Chain(chain)));
+            } else {
+                all.push(self.known_group(id).await?.map(|group| Shown::Group(Box::new(group))));
             }
-            Some(Standing::Here(dead)) => Some(dead),
-            None => None,
-        };
-        Ok(match self.backend.results.get(ids).await?.pop().flatten() {
-            Some(record) => Some(Shown::Task(Known::Ended(Arc::new(record), held))),
-            None if held.is_some() => held.map(Known::Held).map(Shown::Task),
-            None => self.known_chain(id).await?.map(Shown::Chain),
-        })
+        }
+        Ok(all)
     }
 
     /// Unfinished and ended tasks, newest first. A task that ends meanwhile is listed once, as ended.
@@ -266,8 +304,9 @@ fn message(new: NewTask, queue: Name) -> Message {
     let NewTask { handler, payload, due, priority, content_type, headers, options, .. } = new;
     let (payload, upstream) = (payload.unwrap_or_default(), Vec::new());
     let (chain, group) = (None, None);
+    let unique = new.unique;
     let task = Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group };
-    codec::message(task, due, remember)
+    Message { unique, ..codec::message(task, due, remember) }
 }
 
 fn announced_queue(handler: &Name, workers: &[WorkerReport]) -> Option<Name> {
@@ -350,6 +389,12 @@ mod tests {
         new.id = None;
         new.headers.insert("tasq-depth".into(), "0".into());
         assert!(refusal(&new).contains("tasq-depth"));
+        new.headers.clear();
+        for (length, good) in [(0, false), (1, true), (256, true), (257, false)] {
+            new.unique = Some(Unique { key: "k".repeat(length), hold: None });
+            assert_eq!(new.check().is_ok(), good, "{length}");
+        }
+        assert_eq!(refusal(&new), "unique key of 257 bytes: expected 1 to 256");
     }
 
     #[test]

@@ -26,6 +26,8 @@
 //! | [`sandbox`] | loads `.wasm` files and calls one: outcome and receipt |
 //! | [`retry`] | how an outcome ends a task |
 //! | [`chain`] | tasks that follow one another |
+//! | [`cron`] | tasks that come by the clock |
+//! | [`group`] | tasks side by side, and what comes once all have succeeded |
 //! | [`broker`] | the seams between all of these and whatever keeps the tasks |
 //! | [`results`] | the seam behind which ended tasks are kept |
 //! | [`schedules`] | the seam behind which cron schedules are kept |
@@ -58,7 +60,9 @@ pub mod chain;
 pub mod client;
 pub mod clock;
 pub mod codec;
+pub mod cron;
 pub mod error;
+pub mod group;
 pub mod results;
 pub mod retry;
 pub mod sandbox;

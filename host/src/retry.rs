@@ -41,6 +41,7 @@ pub fn decide(outcome: &Outcome, failed: impl FnOnce() -> FailedRun, policy: &Po
         }
         Outcome::Park => Ending::Park,
         Outcome::Release(after) => Ending::Release { after: *after },
+        Outcome::Cancelled => Ending::Cancelled,
         Outcome::Gone => return None,
     })
 }
@@ -100,6 +101,11 @@ mod tests {
         assert_eq!(delay(Backoff::DEFAULT, u32::MAX, 0.0), most);
         assert_eq!(delay(Backoff::Linear { step: Duration::from_secs(10) }, 3, 0.5), Duration::from_secs(30));
         assert_eq!(delay(Backoff::Fixed { delay: Duration::from_secs(5) }, 3, 0.5), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_cancelled_run_ends_its_task_whatever_is_left_of_its_retries() {
+        assert_eq!(decide(&Outcome::Cancelled, || unreachable!(), &POLICY, 0.0), Some(Ending::Cancelled));
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
+use crate::store::Store;
 use crate::task::{FollowUp, Name, Outcome, Receipt, Task, Timestamp};
 
 mod adapt;
@@ -28,6 +29,7 @@ mod output;
 mod producer;
 mod program;
 pub mod stop;
+mod store;
 mod swap;
 
 use budget::Budget;
@@ -185,6 +187,7 @@ impl Sandbox {
             turns: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))),
             active,
             wake: Box::new(move || ticker.wake()),
+            kept: OnceLock::new(),
         };
         let loader = Loader { linkers: Linkers::new(&engine)?, engine, cache };
         Ok(Sandbox {
@@ -196,6 +199,13 @@ impl Sandbox {
             notes,
             _is_active: is_active,
         })
+    }
+
+    /// Where handlers that are granted it keep what outlives their runs. The first that is lent stands; without one they are
+    /// answered `unavailable`.
+    pub fn lend(&self, store: Arc<dyn Store>) {
+        // Handlers would lose sight of what they have kept.
+        let _ = self.shared.kept.set(store);
     }
 
     /// Serves every `NAME.wasm` in `folder` as the handler `NAME`, and nothing else. Files that aren't taken are

@@ -165,6 +165,11 @@ pub struct WorkerId(Arc<str>);
 checked_text!(WorkerId);
 
 impl WorkerId {
+    /// Stands in the record of a task that ended without a worker: it was cancelled while it waited.
+    pub fn nobody() -> WorkerId {
+        WorkerId("-".into())
+    }
+
     /// A new id, readable (`<machine>-<process>-<random>`) and unique even where two machines share a name.
     pub fn generate() -> WorkerId {
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -390,6 +395,10 @@ pub struct FollowUp {
     pub priority: Priority,
     /// How long after the end of the run it is due.
     pub delay: Duration,
+    /// A key of which its queue has at most one holder: where it is taken by then, the follow-up is dropped.
+    pub unique_key: Option<String>,
+    /// How long the key is held, whatever becomes of the task; none for as long as it is unfinished.
+    pub unique_for: Option<Duration>,
     /// The handler's input.
     pub payload: Bytes,
     /// MIME type of the payload, "" for none given.
@@ -435,6 +444,16 @@ pub struct Member {
     pub callback: Option<Name>,
 }
 
+impl Member {
+    /// The id of this member's task or chain, or of the callback.
+    pub fn id(&self) -> Result<TaskId, InvalidName> {
+        match self.index {
+            0 => format!("{}/cb", self.group).parse(),
+            index => format!("{}/m{index}", self.group).parse(),
+        }
+    }
+}
+
 /// A chain as one of its steps carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
@@ -471,6 +490,9 @@ pub struct Task {
     /// The group that it, or its chain, is a member of.
     pub group: Option<Member>,
 }
+
+/// How many bytes a unique key may have.
+pub const UNIQUE_KEY: std::ops::RangeInclusive<usize> = 1..=256;
 
 /// The largest payload, in bytes.
 pub const PAYLOAD: usize = 4 << 20;
@@ -620,6 +642,8 @@ pub enum Outcome {
     Park,
     /// The host had no room for it, or stopped it for reasons of its own: back after this long. Not an attempt.
     Release(Duration),
+    /// Stopped, or never run, because someone cancelled the task.
+    Cancelled,
     /// The lease is gone: someone else has the task, and nothing may be recorded or settled.
     Gone,
 }

@@ -2,7 +2,7 @@
 //!
 //! This file's loop reserves and fills `slots`, which run attempts on the sandbox's own threads; `porter` carries what
 //! these hand in to the loop (slots that are free) and to `settle` (ends to be written); `lease` holds what is running;
-//! `relay` delivers what belongs to another server.
+//! `relay` delivers what belongs to another server; `cron` lets schedules tick.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -22,6 +22,7 @@ use crate::sandbox::{Handler, Sandbox};
 use crate::task::{Name, WorkerId};
 
 mod attempt;
+pub mod cron;
 mod follow_ups;
 mod heartbeat;
 mod lease;
@@ -89,6 +90,8 @@ pub struct Summary {
     pub retried: u64,
     /// Tasks that went to the dead letters.
     pub dead: u64,
+    /// Tasks that ended because someone cancelled them.
+    pub cancelled: u64,
     /// Runs given back unfinished, or parked.
     pub released: u64,
     /// Ends that came too late: someone else had the task by then, and nothing was changed.
@@ -97,6 +100,8 @@ pub struct Summary {
     pub scheduled: u64,
     /// Under `until_empty`: what is left without a handler.
     pub parked: u64,
+    /// Under `until_empty`: what is left, due, in queues that are paused.
+    pub paused: u64,
 }
 
 /// An idle reserve comes back at least this often, so that the worker looks around.
@@ -126,10 +131,12 @@ pub async fn run(
     let leases = Arc::new(Leases::default());
     let (ends, handed_in) = mpsc::channel(settle::BACKLOG);
     let _relaying = relay::start(&backend);
-    let _holding = lease::start(backend.broker.clone(), leases.clone(), options.lease);
+    let _holding = lease::start(&backend, leases.clone(), options.lease);
     let (counter, freed, porter) = porter::start(options.concurrency, ends, sandbox.guests());
+    sandbox.lend(backend.store.clone());
     let crew = Arc::new(Crew { worker: worker.clone(), sandbox, counter, max_lost: options.max_lost });
     let _reporting = heartbeat::start(&backend, &crew, &options);
+    let _ticking = cron::start(&backend, crew.sandbox.clone());
     let working = async {
         let mut shift = Shift {
             room: Room::new(options.concurrency),
@@ -162,7 +169,7 @@ pub async fn run(
     }
     let too_late = |_| Error::unavailable("the last ends could not be written; their tasks will run again");
     let mut summary = settled.map_err(too_late)??;
-    (summary.scheduled, summary.parked) = worked?;
+    (summary.scheduled, summary.parked, summary.paused) = worked?;
     Ok(summary)
 }
 
@@ -186,6 +193,9 @@ impl Stops<'_> {
     }
 }
 
+/// What a worker leaves under `until_empty`: scheduled, parked, and paused.
+type Left = (u64, u64, u64);
+
 /// The loop's own state.
 struct Shift {
     crew: Arc<Crew>,
@@ -202,8 +212,8 @@ struct Shift {
 
 impl Shift {
     /// Reserves and starts attempts until a stop, or until the queues are empty if that is asked. Answers with what was
-    /// left in them: scheduled and parked.
-    async fn work(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<(u64, u64)> {
+    /// left in them.
+    async fn work(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<Left> {
         let mut trouble = Trouble::default();
         while !stops.draining {
             if self.room.free() == 0 {
@@ -227,11 +237,11 @@ impl Shift {
                 Err(error) => return Err(error),
             }
         }
-        Ok((0, 0))
+        Ok((0, 0, 0))
     }
 
     /// Reserves and starts what it got; answers with what is left where that is the end of the work.
-    async fn turn(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<Option<(u64, u64)>> {
+    async fn turn(&mut self, backend: &Backend, stops: &mut Stops<'_>) -> Result<Option<Left>> {
         let deliveries = self.reserve(backend, stops).await?;
         let is_idle = deliveries.is_empty() && self.room.is_idle();
         self.start(deliveries, stops.draining);
@@ -293,17 +303,19 @@ impl Shift {
         self.slots.check();
     }
 
-    /// What is left, scheduled and parked, if nothing else is in the worker's queues.
-    async fn empty(&self, backend: &Backend) -> Result<Option<(u64, u64)>> {
-        let mut left = (0, 0);
+    /// What is left if nothing else is in the worker's queues.
+    async fn empty(&self, backend: &Backend) -> Result<Option<Left>> {
+        let mut left = (0, 0, 0);
         for depth in backend.operations.depths(SOON).await? {
             if !self.queues.iter().any(|(queue, _)| *queue == depth.queue) {
                 continue;
             }
-            if depth.pending + depth.running + depth.soon > 0 {
+            let paused = if depth.settings.paused { depth.pending } else { 0 };
+            let soon = if depth.settings.paused { 0 } else { depth.soon };
+            if depth.pending - paused + depth.running + soon > 0 {
                 return Ok(None);
             }
-            left = (left.0 + depth.scheduled, left.1 + depth.parked);
+            left = (left.0 + depth.scheduled, left.1 + depth.parked, left.2 + paused);
         }
         Ok(Some(left))
     }

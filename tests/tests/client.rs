@@ -167,7 +167,7 @@ async fn waiting_gives_the_result_as_soon_as_there_is_one() {
     };
     let mut seen = Vec::new();
     let a1 = id("a1");
-    let (waited, ()) = tokio::join!(client.wait(&a1, None, |state| seen.push(state)), work);
+    let (waited, ()) = tokio::join!(client.wait(&a1, None, |shown| seen.push(shown.state())), work);
     let Waited::Ended(Shown::Task(Known::Ended(record, _))) = waited.unwrap() else { panic!("not ended") };
     assert_eq!((record.state, record.result.clone().unwrap()), (State::Done, Bytes::from_static(b"9")));
     assert_eq!(seen, [State::Pending, State::Running]);
@@ -214,7 +214,7 @@ async fn who_waits_for_a_parked_task_is_told() {
     client.enqueue(task("a1")).await.unwrap();
     assert!(reserve(&backend, &["other"], 1).await.is_empty());
     let mut seen = Vec::new();
-    client.wait(&id("a1"), Some(Duration::from_secs(5)), |state| seen.push(state)).await.unwrap();
+    client.wait(&id("a1"), Some(Duration::from_secs(5)), |shown| seen.push(shown.state())).await.unwrap();
     assert_eq!(seen, [State::Parked]);
 }
 

@@ -1,6 +1,6 @@
 //! One file, durable, shared by any number of processes on one machine. Not on a network file system: its locks lie.
 //!
-//! The layout is `sqlite/schema/1.sql`. Beside the file `tasq.db` stand SQLite's own `tasq.db-wal` and `tasq.db-shm`,
+//! The layout is what `sqlite/schema/*.sql` make, one after the other. Beside the file `tasq.db` stand SQLite's own `tasq.db-wal` and `tasq.db-shm`,
 //! `tasq.db-wake`, which is touched to wake other processes, and `tasq.db-workers/`, where each worker keeps a lock.
 //!
 //! All changes go through one thread ([`writer`]) in transactions that they share; a job ([`link::Job`]) is a function
@@ -22,12 +22,16 @@ use crate::task::Timestamp;
 
 mod accept;
 mod alive;
+mod alter;
+mod arrivals;
 mod broker;
 mod claim;
 mod ends;
 mod error;
 mod file;
+mod limits;
 mod link;
+mod listed;
 mod operations;
 mod results;
 mod rows;
@@ -36,6 +40,7 @@ mod schema;
 mod store;
 mod tidy;
 mod turn;
+mod uniques;
 mod wake;
 mod writer;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tasq_host::NewTask;
-use tasq_host::broker::Due;
+use tasq_host::broker::{Due, Unique};
 use tasq_host::client::Unserved;
 use tasq_host::task::{Backoff, Name, Priority, TaskId, TaskOptions, Timestamp};
 
@@ -51,10 +51,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = input::span)]
     wait: Option<Option<Duration>>,
     /// Enqueue a file's lines, - for stdin's: a JSON object each, with these options as keys (_ for -), `payload` or
-    /// `payload_base64`, and `headers`; or {"chain":[…]} of such objects. A bad line is named and hinders no other
+    /// `payload_base64`, and `headers`; or {"chain":[…]} of such objects; or {"group":{"members":[…],"callback":{…}}}, whose
+    /// members are such objects or chains. A bad line is named and hinders no other
     #[arg(long, value_name = "FILE | -", conflicts_with_all = [
         "handler", "payload", "headers", "content_type", "then", "wait", "queue", "id", "priority", "after", "at", "expires",
-        "timeout", "cpu", "max_retries", "backoff", "retention",
+        "timeout", "cpu", "max_retries", "backoff", "retention", "unique", "unique_for",
     ])]
     batch: Option<PathBuf>,
     /// Stop a batch at its first bad line
@@ -79,6 +80,12 @@ struct Place {
     /// An id of your own: it can't be enqueued twice until a day after its end [default: a new UUIDv7]
     #[arg(long)]
     id: Option<TaskId>,
+    /// Enqueue nothing while an unfinished task of the queue holds this key: prints the holder's id
+    #[arg(long, value_name = "KEY", value_parser = input::unique_key)]
+    unique: Option<String>,
+    /// Hold the key for this time instead, whatever becomes of the task
+    #[arg(long, value_name = "TIME", value_parser = input::positive_span, requires = "unique")]
+    unique_for: Option<Duration>,
     /// Its share of the queue: where all three wait, they are taken 6 : 3 : 1
     #[arg(long, value_parser = input::priority(), default_value = "normal")]
     priority: Priority,
@@ -96,7 +103,7 @@ struct Place {
 /// What its runs may cost, and what becomes of them.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits and retries")]
-struct Limits {
+pub(crate) struct Limits {
     /// Wall time of one run [default: the handler's, else 30s]
     #[arg(long, value_name = "TIME", value_parser = input::positive_span)]
     timeout: Option<Duration>,
@@ -114,6 +121,13 @@ struct Limits {
     retention: Option<Duration>,
 }
 
+impl Limits {
+    pub(crate) fn options(self, expires: Option<Duration>) -> TaskOptions {
+        let Limits { timeout, cpu, max_retries, backoff, retention } = self;
+        TaskOptions { max_retries, backoff, timeout, cpu, expires, retention }
+    }
+}
+
 /// Enqueues, says what is odd about it, and waits if that is asked.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let (wait, json) = (args.wait, args.json);
@@ -125,6 +139,11 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     }
     let steps = args.then.clone();
     let new = new_task(args)?;
+    if !steps.is_empty() && new.unique.as_ref().is_some_and(|unique| unique.hold.is_none()) {
+        return Err(Error::usage("--unique with --then: expected --unique-for with them, found none")
+            .hint("the first task holds the key, and would free it while the chain goes on"));
+    }
+    let own = new.id.clone();
     let client = connect::client(&config).await?;
     let enqueued = if steps.is_empty() {
         connect::within(&config, client.enqueue(new)).await?
@@ -134,7 +153,9 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     if let Some(unserved) = &enqueued.unserved {
         output::warn(&unserved_text(unserved));
     }
-    if !enqueued.created {
+    if !enqueued.created && own.as_ref() != Some(&enqueued.id) {
+        output::warn(&format!("{} holds the unique key: nothing was enqueued", enqueued.id));
+    } else if !enqueued.created {
         output::warn(&format!("{} was there before: nothing was enqueued", enqueued.id));
     }
     match wait {
@@ -147,7 +168,6 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
 fn new_task(args: Args) -> Result<NewTask, Error> {
     let Some(handler) = args.handler.clone() else { return Err(Error::usage("expected a handler, found none")) };
     let Args { payload, place, limits, headers, content_type, .. } = args;
-    let Limits { timeout, cpu, max_retries, backoff, retention } = limits;
     let due = match (place.after, place.at) {
         (Some(after), _) => Due::After(after),
         (None, Some(at)) => Due::At(at),
@@ -158,11 +178,12 @@ fn new_task(args: Args) -> Result<NewTask, Error> {
         payload: payload.map(|typed| input::payload(Some(&typed))).transpose()?,
         queue: place.queue,
         id: place.id,
+        unique: place.unique.map(|key| Unique { key, hold: place.unique_for }),
         due,
         priority: place.priority,
         content_type,
         headers: headers.into_iter().collect(),
-        options: TaskOptions { max_retries, backoff, timeout, cpu, expires: place.expires, retention },
+        options: limits.options(place.expires),
     };
     // Before a broker is opened, and so created.
     new.check()?;
@@ -175,6 +196,7 @@ fn chain(first: NewTask, then: Vec<(Name, Option<Bytes>)>) -> Vec<NewTask> {
         handler,
         payload,
         id: None,
+        unique: None,
         due: Due::Now,
         content_type: String::new(),
         ..first.clone()
@@ -213,14 +235,14 @@ mod tests {
 
     #[test]
     fn options_become_the_task_that_was_meant() {
-        let typed =
-            "x --in 10s --priority low --max-retries 3 --timeout 2m --retention 0s --header a=b --queue q --id i";
+        let typed = "x --in 10s --priority low --max-retries 3 --timeout 2m --retention 0s --header a=b --queue q --id i --unique k";
         let new = new_task(parse(&typed.split(' ').collect::<Vec<_>>()).unwrap()).unwrap();
         assert_eq!((new.due, new.priority), (Due::After(Duration::from_secs(10)), Priority::Low));
         assert_eq!(new.options.max_retries, Some(3));
         assert_eq!(new.options.timeout, Some(Duration::from_secs(120)));
         assert_eq!(new.options.retention, Some(Duration::ZERO));
         assert_eq!(new.options.cpu, None);
+        assert_eq!(new.unique, Some(Unique { key: "k".into(), hold: None }));
         assert_eq!(new.headers["a"], "b");
         assert_eq!((new.queue.unwrap().as_str(), new.id.unwrap().as_str()), ("q", "i"));
     }
@@ -234,6 +256,7 @@ mod tests {
         assert_eq!((args.wait, args.payload.unwrap()), (Some(None), "30s".into()));
         assert_eq!(parse(&["--wait=30s"]).unwrap().wait, Some(Some(Duration::from_secs(30))));
         assert_eq!(parse(&[]).unwrap().wait, None);
+        assert!(parse(&["--unique-for", "1m"]).is_err() && parse(&["--unique", ""]).is_err());
         assert!(parse(&["-5"]).is_err() && parse(&["-"]).is_ok());
         assert!(parse(&["--in", "1s", "--at", "2026-11-24T06:44:20Z"]).is_err());
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tasq_host::task::{InvalidName, Name, PAYLOAD, Priority, State, Timestamp, check_header};
+use tasq_host::task::{InvalidName, Name, PAYLOAD, Priority, State, Timestamp, UNIQUE_KEY, check_header};
 use tasq_host::text;
 pub(crate) use tasq_host::text::{backoff, positive_span, span};
 
@@ -28,6 +28,12 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     let moment = chrono::DateTime::parse_from_rfc3339(text)
         .map_err(|_| "expected a date and time with its zone, such as 2026-11-24T06:44:20Z".to_string())?;
     Ok(Timestamp(u64::try_from(moment.timestamp_millis()).unwrap_or(0)))
+}
+
+/// A key of 1 to 256 bytes.
+pub(crate) fn unique_key(text: &str) -> Result<String, String> {
+    let good = UNIQUE_KEY.contains(&text.len());
+    good.then(|| text.to_owned()).ok_or_else(|| format!("expected 1 to {} bytes", UNIQUE_KEY.end()))
 }
 
 /// `NAME=VALUE`.

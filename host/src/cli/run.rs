@@ -178,10 +178,16 @@ fn say_hello(config: &Config, sandbox: &sandbox::Sandbox, options: &Options) {
 }
 
 fn say_goodbye(summary: &Summary, until_empty: bool) {
-    let Summary { done, retried, dead, released, stale, scheduled, parked } = *summary;
+    let Summary { done, retried, dead, cancelled, released, stale, scheduled, parked, paused } = *summary;
     tracing::info!(done, retried, dead, released, "stopped");
+    if cancelled > 0 {
+        tracing::info!("{cancelled} tasks were cancelled");
+    }
     if stale > 0 {
         tracing::warn!("{stale} runs ended too late: other workers had their tasks by then");
+    }
+    if until_empty && paused > 0 {
+        tracing::info!("{paused} tasks are left in paused queues");
     }
     if until_empty && scheduled + parked > 0 {
         tracing::info!(scheduled, parked, "left in the queues");

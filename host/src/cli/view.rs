@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use tasq_host::broker::Tracked;
-use tasq_host::client::{Known, KnownChain, Shown};
+use tasq_host::client::{Known, KnownChain, KnownGroup, Shown};
 use tasq_host::results::Record;
-use tasq_host::task::{FailedRun, Failure, Link, Priority, Receipt, State, TaskId, Timestamp};
+use tasq_host::task::{FailedRun, Failure, Link, Priority, Receipt, State, TaskId, Timestamp, WorkerId};
 
 use super::output;
 
@@ -37,7 +37,9 @@ pub(crate) struct TaskLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_retries: Option<u32>,
     enqueued_at: String,
-    due_at: String,
+    /// Absent while it waits for something else than a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,13 +62,65 @@ struct ChainView {
     steps: Vec<TaskLine>,
 }
 
-/// Prints what an id stands for: as JSON, or for people.
-pub(crate) fn print(shown: &Shown, json: bool) -> std::io::Result<()> {
+/// `task show --json` of a group.
+#[derive(Debug, Serialize)]
+struct GroupView {
+    id: String,
+    state: State,
+    /// Members that have succeeded.
+    done: u32,
+    total: u32,
+    /// Those that aren't forgotten.
+    members: Vec<MemberView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback: Option<TaskLine>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum MemberView {
+    Task(Box<TaskLine>),
+    Chain(ChainView),
+}
+
+/// Where a task stands in a group.
+#[derive(Debug, Serialize)]
+pub(crate) struct Place {
+    pub(crate) id: String,
+    /// 1 for the first member, 0 for the callback.
+    pub(crate) index: u32,
+    /// Members that have succeeded.
+    pub(crate) done: u32,
+    pub(crate) total: u32,
+}
+
+/// Prints what an id stands for: as JSON, or for people. `group`: where a task stands in one.
+pub(crate) fn print(shown: &Shown, group: Option<Place>, json: bool) -> std::io::Result<()> {
     match shown {
-        Shown::Task(known) if json => output::json(&TaskView::of(known)),
-        Shown::Task(known) => output::line(&TaskView::of(known).block()),
+        Shown::Task(known) if json => output::json(&TaskView { group, ..TaskView::of(known) }),
+        Shown::Task(known) => output::line(&TaskView { group, ..TaskView::of(known) }.block()),
         Shown::Chain(chain) if json => output::json(&ChainView::of(chain)),
         Shown::Chain(chain) => output::line(&ChainView::of(chain).block()),
+        Shown::Group(group) if json => output::json(&GroupView::of(group)),
+        Shown::Group(group) => output::line(&GroupView::of(group).block()),
+    }
+}
+
+impl GroupView {
+    fn of(group: &KnownGroup) -> GroupView {
+        let member = |member: &Shown| match member {
+            Shown::Task(known) => Some(MemberView::Task(Box::new(TaskLine::of(known)))),
+            Shown::Chain(chain) => Some(MemberView::Chain(ChainView::of(chain))),
+            Shown::Group(_) => None,
+        };
+        GroupView {
+            id: group.id.to_string(),
+            state: group.state(),
+            done: group.done(),
+            total: group.of,
+            members: group.members.iter().filter_map(member).collect(),
+            callback: group.callback.as_ref().map(TaskLine::of),
+        }
     }
 }
 
@@ -94,6 +148,8 @@ pub(crate) struct TaskView {
     errors: Vec<ErrorView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     chain: Option<Link>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Place>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Receipt>,
     /// For people: why there is no payload although the broker has the task.
@@ -166,7 +222,7 @@ impl TaskLine {
             lost: tracked.lost,
             max_retries: options.max_retries,
             enqueued_at: time(tracked.enqueued_at),
-            due_at: time(tracked.due_at),
+            due_at: Some(tracked.due_at).filter(|due| *due < Timestamp::NEVER).map(time),
             started_at: tracked.started_at.map(time),
             finished_at: None,
             worker: tracked.worker.as_ref().map(ToString::to_string),
@@ -186,10 +242,10 @@ impl TaskLine {
             lost: record.lost,
             max_retries: Some(record.max_retries),
             enqueued_at: record.enqueued_at.to_string(),
-            due_at: record.due_at.to_string(),
-            started_at: Some(record.started_at.to_string()),
+            due_at: Some(record.due_at).filter(|due| *due < Timestamp::NEVER).map(|due| due.to_string()),
+            started_at: ran(record).then(|| record.started_at.to_string()),
             finished_at: Some(record.finished_at.to_string()),
-            worker: Some(record.worker.to_string()),
+            worker: ran(record).then(|| record.worker.to_string()),
             error: record.failure.clone(),
         }
     }
@@ -200,7 +256,9 @@ impl TaskView {
     pub(crate) fn of(known: &Known) -> TaskView {
         let (history, result, receipt) = match known {
             Known::Held(tracked) => (&tracked.history, None, None),
-            Known::Ended(record, _) => (&record.history, record.result.as_ref(), Some(record.receipt.clone())),
+            Known::Ended(record, _) => {
+                (&record.history, record.result.as_ref(), ran(record).then(|| record.receipt.clone()))
+            }
         };
         let (payload, unreadable) = match known.task() {
             Some(Ok(task)) => (Some(text(&task.payload).map_or_else(Payload::Base64, Payload::Text)), None),
@@ -214,10 +272,16 @@ impl TaskView {
             result: result.map(ResultBytes::of),
             errors,
             chain: known.link(),
+            group: None,
             receipt,
             unreadable,
         }
     }
+}
+
+/// Not for a task that was cancelled while it waited.
+fn ran(record: &Record) -> bool {
+    record.worker != WorkerId::nobody()
 }
 
 impl ErrorView {
@@ -289,6 +353,8 @@ mod tests {
             started_at: Some(Timestamp(1)),
             worker: Some("w-1".parse().unwrap()),
             history: vec![],
+            cancelled: false,
+            arrived: None,
             envelope: tasq_host::codec::encode(&task),
         }
     }

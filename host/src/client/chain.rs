@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Client, Enqueued, Known, NewTask, Work, queue, unserved};
-use crate::broker::{Due, Message, Standing, WorkerReport};
+use crate::broker::{Due, Message, Unique, WorkerReport};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::results::Record;
@@ -36,8 +36,14 @@ impl KnownChain {
         self.deciding().filter(|_| !self.has_gap()).and_then(Known::record)
     }
 
+    /// What is known of the steps of a chain; none where none of them is.
+    pub(super) fn of(id: &TaskId, steps: Vec<Known>) -> Option<KnownChain> {
+        let of = steps.iter().find_map(|step| step.link().filter(|link| link.id == *id)).map(|link| link.of);
+        of.map(|of| KnownChain { id: id.clone(), of, steps, has_forgotten: false })
+    }
+
     /// The last step that is known is done, and the next one isn't there.
-    fn has_gap(&self) -> bool {
+    pub(super) fn has_gap(&self) -> bool {
         let last = self.deciding().filter(|step| step.state() == State::Done);
         last.and_then(Known::link).is_some_and(|link| link.step < self.of)
     }
@@ -72,22 +78,8 @@ impl Client {
     }
 
     async fn look_at_chain(&self, id: &TaskId) -> Result<Option<KnownChain>> {
-        let ids = chain::step_ids(id);
-        // The broker first: a step that leaves it between the two calls is found in the results.
-        let standings = self.backend.operations.get(&ids).await?;
-        let records = self.backend.results.get(&ids).await?;
-        let steps = standings.into_iter().zip(records).filter_map(|(standing, record)| match (standing, record) {
-            (Some(Standing::Leaving(record)), _) => Some(Known::Ended(record, None)),
-            (Some(Standing::Here(held)), Some(record)) if held.state.is_final() => {
-                Some(Known::Ended(Arc::new(record), Some(held)))
-            }
-            (Some(Standing::Here(held)), _) => Some(Known::Held(held)),
-            (None, Some(record)) => Some(Known::Ended(Arc::new(record), None)),
-            (None, None) => None,
-        });
-        let steps: Vec<Known> = steps.collect();
-        let of = steps.iter().find_map(|step| step.link().filter(|link| link.id == *id)).map(|link| link.of);
-        Ok(of.map(|of| KnownChain { id: id.clone(), of, steps, has_forgotten: false }))
+        let steps = self.known(&chain::step_ids(id)).await?;
+        Ok(KnownChain::of(id, steps.into_iter().flatten().collect()))
     }
 }
 
@@ -96,7 +88,11 @@ pub(super) fn check(tasks: &[NewTask]) -> Result<()> {
     for (index, task) in tasks.iter().enumerate() {
         task.check()?;
         let wrong = match task {
+            NewTask { unique: Some(Unique { hold: None, .. }), .. } if index == 0 => {
+                "a unique key that is held for a time, found one that would be free once this step has ended"
+            }
             _ if index == 0 => continue,
+            NewTask { unique: Some(_), .. } => "no unique key of its own, found one; the first step can hold one",
             NewTask { id: Some(_), .. } => "no id of its own, found one; it is derived from the chain's",
             NewTask { due: Due::At(_), .. } => "a delay after the step before it, found a fixed time",
             _ => continue,
@@ -111,12 +107,20 @@ pub(super) fn message(tasks: Vec<NewTask>, workers: &[WorkerReport]) -> Result<(
     let id = tasks.first().and_then(|first| first.id.clone()).unwrap_or_else(TaskId::generate);
     let due = tasks.first().map_or(Due::Now, |first| first.due);
     let unserved = tasks.iter().find_map(|task| unserved(&task.handler, workers));
+    let unique = tasks.first().and_then(|first| first.unique.clone());
     let steps = tasks.into_iter().map(|task| step(queue(&task, workers), task)).collect();
-    let message = chain::first(id.clone(), due, steps)?;
+    let message = Message { unique, ..chain::first(id.clone(), due, steps, None)? };
     Ok((Enqueued { id, created: true, queue: message.queue.clone(), unserved }, message))
 }
 
-fn step(queue: Name, task: NewTask) -> Step {
+/// The chain whose first step holds a unique key; the task itself where it is none.
+pub(super) fn holder(task: TaskId) -> TaskId {
+    let chain = task.as_str().strip_suffix("/s1").and_then(|id| id.parse().ok());
+    chain.unwrap_or(task)
+}
+
+/// A task as a step of a chain or a part of a group, in this queue.
+pub(super) fn step(queue: Name, task: NewTask) -> Step {
     let NewTask { handler, payload, priority, content_type, headers, options, due, .. } = task;
     let delay = if let Due::After(delay) = due { delay } else { Default::default() };
     Step { handler, queue, priority, delay, payload, content_type, headers, options }

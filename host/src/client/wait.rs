@@ -29,9 +29,10 @@ pub enum Waited {
 }
 
 impl Client {
-    /// Waits until the task, or the whole chain, has ended, at most `limit`. `seen` is told its state at first and at each change, as far
-    /// as looking now and then finds them. Dropping the future changes nothing.
-    pub async fn wait(&self, id: &TaskId, limit: Option<Duration>, mut seen: impl FnMut(State)) -> Result<Waited> {
+    /// Waits until the task, or the whole chain or group, has ended, at most `limit`. `seen` is shown it at first and at each
+    /// change of its state, and when a member holds up its group, as far as looking now and then finds that. Dropping the
+    /// future changes nothing.
+    pub async fn wait(&self, id: &TaskId, limit: Option<Duration>, mut seen: impl FnMut(&Shown)) -> Result<Waited> {
         // A limit beyond what the clock can count is no limit.
         let end = limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut signals = self.backend.signals.listen();
@@ -44,9 +45,11 @@ impl Client {
                 Ok(Some(known)) if known.state().is_final() => return Ok(Waited::Ended(known)),
                 Ok(Some(known)) => {
                     failing_since = None;
-                    if last.replace(known.state()) != Some(known.state()) {
+                    let is_held_up = matches!(&known, Shown::Group(group) if group.is_held_up());
+                    let stands = (known.state(), is_held_up);
+                    if last.replace(stands) != Some(stands) {
                         pause = SHORTEST_PAUSE;
-                        seen(known.state());
+                        seen(&known);
                     }
                 }
                 Err(error) if error.kind == ErrorKind::Unavailable => {
@@ -58,7 +61,7 @@ impl Client {
             }
             let now = Instant::now();
             if end.is_some_and(|end| end <= now) {
-                return Ok(Waited::TooLong(last.unwrap_or(State::Pending)));
+                return Ok(Waited::TooLong(last.map_or(State::Pending, |(state, _)| state)));
             }
             let next = end.map_or(now + pause, |end| end.min(now + pause));
             next_look(&mut signals, id, next).await;
@@ -69,11 +72,14 @@ impl Client {
 
 /// Returns when it is worth looking again, at `next` at the latest.
 async fn next_look(signals: &mut Receiver<Signal>, id: &TaskId, next: Instant) {
+    // A chain or a group ends with one of its tasks.
+    let is_part = |ended: &TaskId| ended.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('/'));
     let soonest = next.min(Instant::now() + SHORTEST_PAUSE);
     let hint = async {
         loop {
             match signals.recv().await {
                 Ok(Signal::Ended(ended)) if ended == *id => return,
+                Ok(Signal::Ended(ended)) if is_part(&ended) => return tokio::time::sleep_until(soonest).await,
                 Ok(Signal::Ended(_) | Signal::Cancel(_)) => {}
                 // A busy broker changes all the time.
                 Ok(Signal::Changed) | Err(RecvError::Lagged(_)) => return tokio::time::sleep_until(soonest).await,

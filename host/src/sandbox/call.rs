@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) turns: Arc<Semaphore>,
     pub(super) active: Arc<AtomicUsize>,
     pub(super) wake: Box<dyn Fn() + Send + Sync>,
+    /// For handlers that keep something.
+    pub(super) kept: OnceLock<Arc<dyn crate::store::Store>>,
 }
 
 /// One call of a guest into the host carries at most this; the largest wish is a follow-up's payload.
@@ -98,7 +100,8 @@ impl Shared {
         let meter = Meter::new(cpu, began, deadline);
         let limits = Limits::new(memory, meter.clone(), self.budget.clone());
         let facts = TaskFacts::of(&call);
-        let state = State::new(limits, facts, handler.clone(), stop.clone(), deadline);
+        let mut state = State::new(limits, facts, handler.clone(), stop.clone(), deadline);
+        state.store = self.kept.get().filter(|_| handler.manifest.grants.store).cloned();
         let mut store = self.store(state, meter.clone());
         let raw = drive(&mut store, handler, &call, timeout, &meter, &stop).await;
         let (outcome, frames) = judge(raw, &store, handler, timeout, cpu);
@@ -229,7 +232,11 @@ async fn handle(store: &mut Store<State>, instance: &TaskHandler, call: &Call, t
 }
 
 fn wished(wish: Wish) -> Outcome {
-    if wish == Wish::Abandon { Outcome::Gone } else { Outcome::Release(Duration::ZERO) }
+    match wish {
+        Wish::Abandon => Outcome::Gone,
+        Wish::Cancel => Outcome::Cancelled,
+        Wish::None | Wish::Finish | Wish::GiveBack => Outcome::Release(Duration::ZERO),
+    }
 }
 
 /// What became of the run, and the frames of a trap.

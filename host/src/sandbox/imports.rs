@@ -14,6 +14,7 @@ use super::manifest::Grants;
 use super::output::{Tail, printable};
 use super::producer::Enqueued;
 use super::{Access, Call, Handler, Import, Stop, stop};
+use crate::store::Store;
 use crate::task::{DEPTH, truncate};
 use std::sync::Arc;
 
@@ -22,13 +23,15 @@ pub(super) mod bindings {
         path: "../wit",
         world: "task-handler",
         ownership: Borrowing { duplicate_if_necessary: true },
+        // The store waits for a server; everything else answers at once.
+        imports: { "tasq:handler/store": async },
         exports: { default: async },
     });
 }
 
 pub(super) use bindings::exports::tasq::handler::handler::{Failure, Task};
 pub(super) use bindings::tasq::handler::types::{FailureKind, HeaderParam as Header};
-use bindings::tasq::handler::{config, context, log, store, types};
+use bindings::tasq::handler::{config, context, log, types};
 pub(super) use bindings::{TaskHandler, TaskHandlerPre};
 
 /// What a handler exports.
@@ -52,6 +55,8 @@ pub(super) struct State {
     pub(super) stop: Stop,
     pub(super) deadline: Instant,
     pub(super) enqueued: Enqueued,
+    /// Where the handler keeps what outlives its runs; none where there is no such place.
+    pub(super) store: Option<Arc<dyn Store>>,
     lines: u32,
     /// For a command; none for a handler of the contract.
     pub(super) surroundings: Option<Surroundings>,
@@ -81,7 +86,7 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let (stderr, host_calls, lines) = (Tail::default(), 0, 0);
-        let (surroundings, wasi, preview1, enqueued) = (None, None, None, Enqueued::default());
+        let (surroundings, wasi, preview1, enqueued, store) = (None, None, None, Enqueued::default(), None);
         State {
             limits,
             stderr,
@@ -91,6 +96,7 @@ impl State {
             stop,
             deadline,
             enqueued,
+            store,
             lines,
             surroundings,
             wasi,
@@ -196,7 +202,7 @@ fn access(interface: &str, grants: &Grants) -> Access {
             Access::Granted
         }
         "tasq:handler/producer" if version.starts_with("0.1.") && !grants.enqueue.is_empty() => Access::Granted,
-        // Nothing grants the store in this version.
+        "tasq:handler/store" if version.starts_with("0.1.") && grants.store => Access::Granted,
         "tasq:handler/producer" | "tasq:handler/store" if version.starts_with("0.1.") => Access::Inert,
         _ if !version.starts_with("0.2.") => Access::Refused,
         "wasi:cli/stdout" | "wasi:cli/stderr" | "wasi:cli/exit" => Access::Granted,
@@ -221,7 +227,7 @@ impl context::Host for State {
         match self.stop.wished() {
             stop::Wish::None => None,
             stop::Wish::Finish | stop::Wish::GiveBack => Some(context::Stop::ShuttingDown),
-            stop::Wish::Abandon => Some(context::Stop::Cancelled),
+            stop::Wish::Cancel | stop::Wish::Abandon => Some(context::Stop::Cancelled),
         }
     }
 
@@ -285,44 +291,6 @@ impl config::Host for State {
     }
 }
 
-/// Until a manifest can grant it.
-fn denied(what: &str) -> types::HostError {
-    types::HostError { kind: types::ErrorKind::Denied, message: format!("{what} is not granted to this handler") }
-}
-
-impl store::Host for State {
-    fn get(&mut self, _key: String) -> Result<Option<Vec<u8>>, types::HostError> {
-        self.host_calls += 1;
-        Err(denied("store"))
-    }
-
-    fn put(&mut self, _key: String, _value: Vec<u8>, _ttl_ms: u64) -> Result<(), types::HostError> {
-        self.host_calls += 1;
-        Err(denied("store"))
-    }
-
-    fn replace(
-        &mut self,
-        _key: String,
-        _expected: Option<Vec<u8>>,
-        _value: Vec<u8>,
-        _ttl_ms: u64,
-    ) -> Result<bool, types::HostError> {
-        self.host_calls += 1;
-        Err(denied("store"))
-    }
-
-    fn increment(&mut self, _key: String, _by: i32, _ttl_ms: u64) -> Result<i64, types::HostError> {
-        self.host_calls += 1;
-        Err(denied("store"))
-    }
-
-    fn remove(&mut self, _key: String) -> Result<(), types::HostError> {
-        self.host_calls += 1;
-        Err(denied("store"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,6 +311,8 @@ mod tests {
         ] {
             assert_eq!(access(interface, &Grants::default()), want, "{interface}");
         }
+        let store = Grants { store: true, ..Grants::default() };
+        assert_eq!(access("tasq:handler/store@0.1.0", &store), Access::Granted);
         let enqueue = Grants { enqueue: vec!["mail".parse().unwrap()], ..Grants::default() };
         assert_eq!(access("tasq:handler/producer@0.1.0", &Grants::default()), Access::Inert);
         assert_eq!(access("tasq:handler/producer@0.1.0", &enqueue), Access::Granted);

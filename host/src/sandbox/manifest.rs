@@ -67,6 +67,9 @@ pub struct Grants {
     /// Handlers whose tasks it may enqueue.
     #[serde(default)]
     pub enqueue: Vec<Name>,
+    /// Whether it may keep things in the store.
+    #[serde(default)]
+    pub store: bool,
 }
 
 /// Larger ones are refused unread.
@@ -74,7 +77,7 @@ const LARGEST: u64 = 64 << 10;
 
 const KEYS: [&str; 10] =
     ["queue", "concurrency", "max_retries", "backoff", "timeout", "cpu", "memory", "on_trap", "digest", "grants"];
-const GRANTS: [&str; 2] = ["config", "enqueue"];
+const GRANTS: [&str; 3] = ["config", "enqueue", "store"];
 
 impl Manifest {
     /// The manifest beside a `.wasm` file; all defaults where there is none.

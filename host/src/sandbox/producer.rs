@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::imports::{State, bindings};
-use crate::task::{DEPTH, FollowUp, Headers, Name, PAYLOAD, Priority, TaskId, TaskOptions, check_header};
+use crate::task::{DEPTH, FollowUp, Headers, Name, PAYLOAD, Priority, TaskId, TaskOptions, UNIQUE_KEY, check_header};
 use crate::text;
 use bindings::tasq::handler::producer::{Host, NewTask};
 use bindings::tasq::handler::types::{ErrorKind, HostError};
@@ -44,9 +44,6 @@ impl Enqueued {
                 format!("payload of {found} bytes: expected at most {PAYLOAD}, and {BYTES} in one run"),
             );
         }
-        if !new.unique_key.is_empty() {
-            return refused(ErrorKind::Unavailable, "unique-key: this version has no unique tasks".into());
-        }
         let id = derived(parent, self.tasks.len() + 1);
         let task =
             follow_up(id.clone(), depth, new).map_err(|message| HostError { kind: ErrorKind::Invalid, message })?;
@@ -71,7 +68,7 @@ fn refused<T>(kind: ErrorKind, message: String) -> Result<T, HostError> {
 }
 
 fn follow_up(id: TaskId, depth: u32, new: NewTask) -> Result<FollowUp, String> {
-    let NewTask { handler, payload, content_type, queue, delay_ms, headers, options, .. } = new;
+    let NewTask { handler, payload, content_type, queue, delay_ms, unique_key, headers, options } = new;
     let delay = Duration::from_millis(delay_ms);
     if delay > text::LONGEST {
         return Err(format!("a delay of {delay_ms} ms: expected at most 36500 days"));
@@ -84,9 +81,17 @@ fn follow_up(id: TaskId, depth: u32, new: NewTask) -> Result<FollowUp, String> {
         }
     }
     all.insert(DEPTH.into(), depth.to_string());
-    let (mut priority, mut wishes) = (Priority::default(), TaskOptions::default());
+    let unique_key = Some(unique_key).filter(|key| !key.is_empty());
+    if let Some(length) = unique_key.as_ref().map(String::len).filter(|length| !UNIQUE_KEY.contains(length)) {
+        return Err(format!("unique-key of {length} bytes: expected at most {}", UNIQUE_KEY.end()));
+    }
+    let mut wishes = Wishes::default();
     for option in options {
-        wish(&option.name, &option.value, &mut priority, &mut wishes)?;
+        wishes.add(&option.name, &option.value)?;
+    }
+    let Wishes { priority, unique_for, options } = wishes;
+    if unique_for.is_some() && unique_key.is_none() {
+        return Err("option \"unique_for\": expected a unique-key with it, found none".into());
     }
     Ok(FollowUp {
         id,
@@ -98,32 +103,46 @@ fn follow_up(id: TaskId, depth: u32, new: NewTask) -> Result<FollowUp, String> {
             .map_err(|bad| bad.to_string())?,
         priority,
         delay,
+        unique_key,
+        unique_for,
         payload: Bytes::from(payload),
         content_type,
         headers: all,
-        options: wishes,
+        options,
     })
 }
 
-/// Options are named as in the batch format.
-fn wish(name: &str, value: &str, priority: &mut Priority, options: &mut TaskOptions) -> Result<(), String> {
-    let bad = |expected: String| format!("option {name} \"{}\": {expected}", value.escape_debug());
-    match name {
-        "priority" => *priority = text::priority(value).map_err(bad)?,
-        "max_retries" => options.max_retries = Some(value.parse().map_err(|_| bad("expected a number".into()))?),
-        "backoff" => options.backoff = Some(text::backoff(value).map_err(bad)?),
-        "timeout" => options.timeout = Some(text::positive_span(value).map_err(bad)?),
-        "cpu" => options.cpu = Some(text::positive_span(value).map_err(bad)?),
-        "expires" => options.expires = Some(text::span(value).map_err(bad)?),
-        "retention" => options.retention = Some(text::span(value).map_err(bad)?),
-        _ => {
-            let name = name.escape_debug();
-            return Err(format!(
-                "option \"{name}\": expected priority, max_retries, backoff, timeout, cpu, expires or retention"
-            ));
+/// What the options say.
+#[derive(Default)]
+struct Wishes {
+    priority: Priority,
+    unique_for: Option<Duration>,
+    options: TaskOptions,
+}
+
+impl Wishes {
+    /// Options are named as in the batch format.
+    fn add(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let bad = |expected: String| format!("option {name} \"{}\": {expected}", value.escape_debug());
+        let options = &mut self.options;
+        match name {
+            "priority" => self.priority = text::priority(value).map_err(bad)?,
+            "unique_for" => self.unique_for = Some(text::positive_span(value).map_err(bad)?),
+            "max_retries" => options.max_retries = Some(value.parse().map_err(|_| bad("expected a number".into()))?),
+            "backoff" => options.backoff = Some(text::backoff(value).map_err(bad)?),
+            "timeout" => options.timeout = Some(text::positive_span(value).map_err(bad)?),
+            "cpu" => options.cpu = Some(text::positive_span(value).map_err(bad)?),
+            "expires" => options.expires = Some(text::span(value).map_err(bad)?),
+            "retention" => options.retention = Some(text::span(value).map_err(bad)?),
+            _ => {
+                let name = name.escape_debug();
+                return Err(format!(
+                    "option \"{name}\": expected priority, max_retries, backoff, timeout, cpu, expires, retention or unique_for"
+                ));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 impl Host for State {
@@ -175,7 +194,11 @@ mod tests {
         let id = enqueued.add(&"a".parse().unwrap(), 7, NewTask { options, headers: pairs(&[("k", "v")]), ..new() });
         assert_eq!(id.unwrap(), "a/f1");
         assert_eq!(enqueued.add(&"a".parse().unwrap(), 7, NewTask { queue: "q".into(), ..new() }).unwrap(), "a/f2");
+        let options = pairs(&[("unique_for", "10m")]);
+        enqueued.add(&"a".parse().unwrap(), 7, NewTask { unique_key: "k".into(), options, ..new() }).unwrap();
         let tasks = enqueued.take();
+        assert_eq!((&tasks[0].unique_key, tasks[0].unique_for), (&None, None));
+        assert_eq!((tasks[2].unique_key.as_deref(), tasks[2].unique_for), (Some("k"), Some(Duration::from_secs(600))));
         assert_eq!((tasks[0].delay, tasks[0].priority), (Duration::from_millis(1_500), Priority::Low));
         assert_eq!((tasks[0].options.max_retries, tasks[0].options.timeout), (Some(3), Some(Duration::from_secs(120))));
         assert_eq!((tasks[0].headers["k"].as_str(), tasks[0].headers[DEPTH].as_str()), ("v", "7"));
@@ -194,7 +217,8 @@ mod tests {
             (NewTask { options: pairs(&[("timeout", "soon")]), ..new() }, ErrorKind::Invalid, "a time such as 30s"),
             (NewTask { options: pairs(&[("cpu", "0s")]), ..new() }, ErrorKind::Invalid, "at least 1ms"),
             (NewTask { payload: vec![0; PAYLOAD + 1], ..new() }, ErrorKind::TooLarge, "4194305 bytes"),
-            (NewTask { unique_key: "k".into(), ..new() }, ErrorKind::Unavailable, "unique"),
+            (NewTask { unique_key: "k".repeat(257), ..new() }, ErrorKind::Invalid, "unique-key of 257 bytes"),
+            (NewTask { options: pairs(&[("unique_for", "1m")]), ..new() }, ErrorKind::Invalid, "a unique-key with it"),
         ] {
             let (found, message) = refusal(new);
             assert!(found == kind && message.contains(text), "{message}");

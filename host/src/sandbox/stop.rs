@@ -26,8 +26,10 @@ pub enum Wish {
     Finish = 1,
     /// Stop now and give the task back.
     GiveBack = 2,
+    /// Stop now and end the task: someone cancelled it.
+    Cancel = 3,
     /// Stop now and record nothing: the lease is gone.
-    Abandon = 3,
+    Abandon = 4,
 }
 
 impl Stop {
@@ -48,11 +50,12 @@ impl Stop {
             0 => Wish::None,
             1 => Wish::Finish,
             2 => Wish::GiveBack,
+            3 => Wish::Cancel,
             _ => Wish::Abandon,
         }
     }
 
-    /// Waits until the guest must stop ([`Wish::GiveBack`] or [`Wish::Abandon`]).
+    /// Waits until the guest must stop ([`Wish::GiveBack`] and what outranks it).
     pub async fn stopped(&self) -> Wish {
         loop {
             let changed = self.0.changed.notified();

@@ -9,15 +9,16 @@ use tokio::time::Instant;
 use super::follow_ups;
 use super::lease::Seat;
 use super::porter::{Counter, Handed};
-use crate::broker::{Delivery, Effect, End, HISTORY};
+use crate::broker::{Arrived, Delivery, Effect, End, HISTORY, UPSTREAM};
 use crate::chain;
 use crate::codec;
+use crate::group;
 use crate::results::{RETENTION, RETENTION_DEAD, Record};
 use crate::retry::{self, MAX_RETRIES, Policy};
 use crate::sandbox::{Call, Handler, Ran, Sandbox, Stop};
 use crate::task::{
-    Backoff, Chain, Ending, FailedRun, Failure, FailureKind, FollowUp, Link, Outcome, Receipt, State, Task, Timestamp,
-    Verdict, WorkerId,
+    Backoff, Chain, Ending, FailedRun, Failure, FailureKind, FollowUp, Link, Member, Outcome, Receipt, State, Task,
+    Timestamp, Verdict, WorkerId,
 };
 
 /// What every attempt of a worker shares.
@@ -35,17 +36,19 @@ struct Finished {
     policy: Policy,
     retention: Duration,
     chain: Option<Chain>,
+    group: Option<Member>,
     follow_ups: Vec<FollowUp>,
     /// False for what was failed without being run: that is no attempt.
     ran: bool,
 }
 
 /// Runs one delivery to its end and hands that in.
-pub(super) async fn run(crew: &Crew, delivery: Delivery, seat: Seat) {
+pub(super) async fn run(crew: &Crew, mut delivery: Delivery, seat: Seat) {
     let began = Instant::now();
     let handler = crew.sandbox.handlers().get(&delivery.handler).cloned();
     let finished = match codec::decode(&delivery.envelope) {
-        Ok(task) => attempt(crew, &delivery, task, handler.as_ref(), seat.stop).await,
+        Ok(task) => attempt(crew, &mut delivery, task, handler.as_ref(), seat.stop).await,
+        Err(_) if delivery.cancelled => not_run(Outcome::Cancelled),
         // A newer envelope too: a broker gives those only to who reads them, so this one's label is wrong.
         Err(unreadable) => not_run(discard(FailureKind::Corrupt, "corrupt", unreadable.to_string())),
     };
@@ -60,24 +63,31 @@ pub(super) async fn run(crew: &Crew, delivery: Delivery, seat: Seat) {
 
 async fn attempt(
     crew: &Crew,
-    delivery: &Delivery,
+    delivery: &mut Delivery,
     mut task: Task,
     handler: Option<&Arc<Handler>>,
     stop: Stop,
 ) -> Finished {
-    let Some(handler) = handler else {
-        return not_run(Outcome::Park);
-    };
+    let manifest = handler.map(|handler| &handler.manifest);
     let options = &task.options;
     let policy = Policy {
-        max_retries: options.max_retries.or(handler.manifest.max_retries).unwrap_or(MAX_RETRIES),
-        backoff: options.backoff.or(handler.manifest.backoff).unwrap_or(Backoff::DEFAULT),
+        max_retries: options.max_retries.or(manifest.and_then(|its| its.max_retries)).unwrap_or(MAX_RETRIES),
+        backoff: options.backoff.or(manifest.and_then(|its| its.backoff)).unwrap_or(Backoff::DEFAULT),
         keep_dead: RETENTION_DEAD,
     };
     let (retention, expires) = (options.retention.unwrap_or(RETENTION), options.expires);
-    let chain = task.chain.take();
+    let (chain, group) = (task.chain.take(), task.group.take());
+    if delivery.cancelled {
+        return Finished { policy, retention, chain, group, ..not_run(Outcome::Cancelled) };
+    }
+    let Some(handler) = handler else {
+        return not_run(Outcome::Park);
+    };
     if let Some(outcome) = hopeless(delivery, expires, crew.max_lost) {
-        return Finished { policy, retention, chain, ..not_run(outcome) };
+        return Finished { policy, retention, chain, group, ..not_run(outcome) };
+    }
+    if let Some(Arrived::Whole(results)) = delivery.arrived.take() {
+        task.upstream = results;
     }
     let call = Call {
         run: delivery.run.number,
@@ -89,7 +99,7 @@ async fn attempt(
         task,
     };
     let Ran { outcome, receipt, follow_ups } = crew.sandbox.attempt(handler, call, stop).await;
-    Finished { outcome, receipt, policy, retention, chain, follow_ups, ran: true }
+    Finished { outcome, receipt, policy, retention, chain, group, follow_ups, ran: true }
 }
 
 fn not_run(outcome: Outcome) -> Finished {
@@ -100,6 +110,7 @@ fn not_run(outcome: Outcome) -> Finished {
         policy,
         retention: RETENTION,
         chain: None,
+        group: None,
         follow_ups: Vec::new(),
         ran: false,
     }
@@ -110,6 +121,11 @@ fn hopeless(delivery: &Delivery, expires: Option<Duration>, max_lost: u32) -> Op
     if delivery.lost >= max_lost {
         let message = format!("{} runs began and their workers vanished", delivery.lost);
         return Some(discard(FailureKind::Lost, "poison", message));
+    }
+    if let Some(Arrived::TooLarge) = delivery.arrived {
+        let message =
+            format!("expected at most {UPSTREAM} bytes of results together ({} MiB), found more", UPSTREAM >> 20);
+        return Some(discard(FailureKind::Upstream, "upstream-too-large", message));
     }
     // From the first due time on: a task that has been started once is past expiring.
     let was_started = delivery.run.number > 1;
@@ -125,7 +141,7 @@ fn discard(kind: FailureKind, code: &str, message: String) -> Outcome {
 
 /// The end of the run with its effects; none where the run may not end anything.
 fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timestamp) -> Option<End> {
-    let Finished { outcome, receipt, policy, retention, chain, follow_ups, ran } = finished;
+    let Finished { outcome, receipt, policy, retention, chain, group, follow_ups, ran } = finished;
     let attempt = delivery.failed + u32::from(ran);
     let failed = match &outcome {
         Outcome::Failed(failure, _) => {
@@ -137,17 +153,22 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     let (state, result, keep) = match (&ending, outcome) {
         (Ending::Done, Outcome::Done(result)) => (State::Done, Some(result), retention),
         (Ending::Dead { .. }, _) => (State::Dead, None, policy.keep_dead.max(retention)),
+        (Ending::Cancelled, _) => (State::Cancelled, None, retention),
         _ => return Some(End { run: delivery.run, ending, effects: Vec::new() }),
     };
     let run = delivery.run.clone();
     let link = chain.as_ref().map(|chain| chain.link.clone());
-    let next = chain.and_then(|chain| result.clone().and_then(|result| chain::next(chain, result)));
+    let next = chain.and_then(|chain| result.clone().and_then(|result| chain::next(chain, group.clone(), result)));
+    // Of a chain, the last step.
+    let arrival = result.as_ref().filter(|_| next.is_none());
+    let arrival = arrival.and_then(|result| group::arrival(group.as_ref()?, result));
     let follow_ups = follow_ups.into_iter().filter(|_| state == State::Done);
     let follow_ups = follow_ups.map(|follow_up| follow_ups::message(follow_up, &crew.sandbox));
     let mut effects: Vec<Effect> = next.into_iter().chain(follow_ups).map(Effect::Push).collect();
+    effects.extend(arrival);
     if !keep.is_zero() {
         let receipt = Receipt { worker: (&crew.worker).into(), ..receipt };
-        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link };
+        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link, group };
         effects.push(Effect::Record(Arc::new(record(crew, delivery, ended))));
     }
     Some(End { run, ending, effects })
@@ -163,6 +184,7 @@ struct Ended {
     keep: Duration,
     policy: Policy,
     link: Option<Link>,
+    group: Option<Member>,
 }
 
 fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
@@ -192,7 +214,7 @@ fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
         history,
         receipt: ended.receipt,
         chain: ended.link,
-        group: None,
+        group: ended.group,
         keep: ended.keep,
     }
 }

@@ -90,13 +90,15 @@ enum Kind {
     Done,
     Again,
     Dead,
+    Cancelled,
     Back,
 }
 
 impl Kind {
     fn of(ending: &Ending) -> Kind {
         match ending {
-            Ending::Done | Ending::Cancelled => Kind::Done,
+            Ending::Done => Kind::Done,
+            Ending::Cancelled => Kind::Cancelled,
             Ending::Retry { .. } | Ending::Snooze { .. } => Kind::Again,
             Ending::Dead { .. } => Kind::Dead,
             Ending::Release { .. } | Ending::Park => Kind::Back,
@@ -110,6 +112,7 @@ fn count(summary: &mut Summary, kind: Kind, answer: Settled) {
         (Settled::Applied, Kind::Done) => &mut summary.done,
         (Settled::Applied, Kind::Again) => &mut summary.retried,
         (Settled::Applied, Kind::Dead) => &mut summary.dead,
+        (Settled::Applied, Kind::Cancelled) => &mut summary.cancelled,
         (Settled::Applied, Kind::Back) => &mut summary.released,
     };
     *counter += 1;

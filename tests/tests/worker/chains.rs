@@ -17,7 +17,7 @@ fn failing() -> NewTask {
 async fn chain(place: &Place, id: &TaskId) -> KnownChain {
     match place.client.show(id).await.expect("it answers").expect("it is known") {
         Shown::Chain(chain) => chain,
-        Shown::Task(task) => panic!("expected a chain, found {task:?}"),
+        other => panic!("expected a chain, found {other:?}"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::limits::Allowed;
 use super::rows::{Columns, collect, limit, stored};
 use super::turn::{CHUNK, Turn};
 use crate::broker::shares::{PRIORITIES, shares};
@@ -34,7 +35,8 @@ impl Turn<'_> {
     pub(super) fn reserve(&mut self, request: &Reserve) -> Result<Look> {
         let promoted = self.promote()?;
         let (reaped, lease_end) = self.take_back()?;
-        let mut taking = Taking { request, free: HashMap::new(), budget: CHUNK, taken: Vec::new() };
+        let (free, allowed) = (HashMap::new(), Allowed::default());
+        let mut taking = Taking { request, free, allowed, budget: CHUNK, taken: Vec::new() };
         let max = request.max.min(CHUNK);
         match request.order {
             Order::Strict => {
@@ -57,8 +59,13 @@ impl Turn<'_> {
             }
         }
         let unfinished = promoted == CHUNK || reaped == CHUNK || taking.budget == 0;
+        taking.allowed.charge(self)?;
         let taken = taking.taken;
-        let next = if taken.is_empty() { self.next_due()?.into_iter().chain(lease_end).min() } else { None };
+        let next = if taken.is_empty() {
+            self.next_due()?.into_iter().chain(lease_end).chain(self.next_allowed(request)?).min()
+        } else {
+            None
+        };
         Ok(Look { taken, unfinished, next })
     }
 
@@ -88,7 +95,8 @@ impl Turn<'_> {
         let envelope = envelope.query_row([seq], |row| Ok(row.bytes("envelope")))??;
         let mut lease = self.sql(
             "UPDATE tasq_tasks SET state = 2, parked = 0, run = run + 1, worker = ?2, since = ?3, until = ?4
-             WHERE seq = ?1 RETURNING id, queue, handler, priority, run, failed, lost, enqueued_at, due_at, history",
+             WHERE seq = ?1 RETURNING id, queue, handler, priority, run, failed, lost, enqueued_at, due_at, history,
+                cancelled, wants IS NOT NULL AS waits, arrived_bytes",
         )?;
         let until = stored(self.now.plus(request.lease));
         let mut rows = lease.query(params![seq, request.worker.as_str(), stored(self.now), until])?;
@@ -103,8 +111,8 @@ impl Turn<'_> {
             due_at: row.time("due_at")?,
             reserved_at: self.now,
             history: row.history()?,
-            cancelled: false,
-            arrived: None,
+            cancelled: row.get("cancelled")?,
+            arrived: if row.get("waits")? { Some(self.arrived(seq, row.get("arrived_bytes")?)?) } else { None },
             envelope,
         };
         // The statement is finished only when it has been asked for a second row.
@@ -130,6 +138,8 @@ struct Taking<'a> {
     request: &'a Reserve,
     /// Room that is left where some of it is used.
     free: HashMap<Name, usize>,
+    /// What the queues' settings leave.
+    allowed: Allowed,
     /// How many more may be moved aside in this call.
     budget: usize,
     taken: Vec<Delivery>,
@@ -138,6 +148,7 @@ struct Taking<'a> {
 impl Taking<'_> {
     /// Takes up to `max` of one priority of one queue; how many.
     fn take(&mut self, turn: &mut Turn<'_>, queue: &Name, priority: Priority, max: usize) -> Result<usize> {
+        let max = self.allowed.most(turn, queue, max)?;
         if max == 0 {
             return Ok(0);
         }
@@ -149,7 +160,9 @@ impl Taking<'_> {
             }
         }
         self.take_ready(turn, queue, priority, before + max)?;
-        Ok(self.taken.len() - before)
+        let taken = self.taken.len() - before;
+        self.allowed.took(queue, taken);
+        Ok(taken)
     }
 
     /// The oldest tasks aside that this caller may have room for, at most `max` a handler and format. Leaps from handler

@@ -12,68 +12,107 @@ use crate::error::Result;
 use crate::results::Record;
 use crate::task::{Ending, FailedRun, Run, State};
 
-/// A task as long as its run is the current one.
-struct Leased {
+/// What an end has to know of its task.
+pub(super) struct Slot {
     seq: i64,
+    leased: bool,
+    cancelled: bool,
     remember: Option<i64>,
+    /// Its unique key, where it holds it until it ends.
+    holds: Option<String>,
+    /// Results may have arrived for it.
+    waits: bool,
 }
 
 impl Turn<'_> {
     /// Holds a lease for `lease` from now.
     pub(super) fn extend(&self, run: &Run, lease: Duration) -> Result<Held> {
-        let kept = self
-            .sql("UPDATE tasq_tasks SET until = ?4 WHERE id = ?1 AND run = ?2 AND queue = ?3 AND state = 2")?
-            .execute(params![run.id.as_str(), run.number, run.queue.as_str(), stored(self.now.plus(lease))])?;
-        Ok(if kept == 1 { Held::Kept } else { Held::Gone })
+        let Some(task) = self.slot(run)?.filter(|task| task.leased) else { return Ok(Held::Gone) };
+        self.sql("UPDATE tasq_tasks SET until = ?2 WHERE seq = ?1")?
+            .execute(params![task.seq, stored(self.now.plus(lease))])?;
+        Ok(if task.cancelled { Held::Cancelled } else { Held::Kept })
     }
 
     /// Writes an end and its effects, or nothing of it where the run is no longer current.
     pub(super) fn settle(&mut self, end: &End) -> Result<Settled> {
-        let Some(task) = self.leased(&end.run)? else { return Ok(Settled::Stale) };
+        let Some(task) = self.slot(&end.run)?.filter(|task| task.leased) else { return Ok(Settled::Stale) };
+        // Where a queue is at its limit, an end makes room.
+        let limited = self.settings(&end.run.queue)?.is_some_and(|settings| settings.concurrency.is_some());
+        self.news.runnable |= limited;
         match &end.ending {
-            Ending::Done | Ending::Cancelled => {
-                self.remove(task.seq)?;
-                if let Some(remember) = task.remember {
-                    self.bury(&end.run, stored(self.now).saturating_add(remember))?;
-                }
-                self.news.ended.push(end.run.id.clone());
-            }
+            Ending::Done | Ending::Cancelled => self.leave(&end.run, &task)?,
             Ending::Dead { keep } => {
                 self.keep_dead(task.seq, *keep)?;
+                self.let_go(&end.run, &task)?;
                 self.news.ended.push(end.run.id.clone());
                 self.news.grown.insert(end.run.queue.to_string());
             }
             Ending::Retry { after, failed } => {
                 self.add_failure(task.seq, failed)?;
-                self.wait(task.seq, *after)?;
+                self.wait(&task, *after)?;
             }
-            Ending::Snooze { after } | Ending::Release { after } => self.wait(task.seq, *after)?,
+            Ending::Snooze { after } | Ending::Release { after } => self.wait(&task, *after)?,
+            Ending::Park if task.cancelled => self.wait(&task, Duration::ZERO)?,
             Ending::Park => self.park(task.seq)?,
         }
-        for effect in &end.effects {
+        self.apply(&end.effects)?;
+        Ok(Settled::Applied)
+    }
+
+    /// What follows from an end.
+    pub(super) fn apply(&mut self, effects: &[Effect]) -> Result<()> {
+        for effect in effects {
             match effect {
                 Effect::Push(message) => drop(self.push(message)?),
                 Effect::Record(record) if self.foreign_results => self.post(record)?,
                 Effect::Record(record) => self.record(record)?,
-                Effect::Arrive { .. } => todo!(),
+                Effect::Arrive { task, queue, index, result } => self.arrive(task, queue, *index, result)?,
             }
         }
-        Ok(Settled::Applied)
+        Ok(())
     }
 
-    fn leased(&self, run: &Run) -> Result<Option<Leased>> {
-        let mut find =
-            self.sql("SELECT seq, remember FROM tasq_tasks WHERE id = ?1 AND run = ?2 AND queue = ?3 AND state = 2")?;
+    /// The task whose last run is this one, or none.
+    pub(super) fn slot(&self, run: &Run) -> Result<Option<Slot>> {
+        let mut find = self.sql(
+            "SELECT seq, state = 2 AS leased, cancelled, remember, holds, wants IS NOT NULL AS waits FROM tasq_tasks
+             WHERE id = ?1 AND run = ?2 AND queue = ?3",
+        )?;
         let found = find.query_row(params![run.id.as_str(), run.number, run.queue.as_str()], |row| {
-            Ok(Leased { seq: row.get("seq")?, remember: row.get("remember")? })
+            Ok(Slot {
+                seq: row.get("seq")?,
+                leased: row.get("leased")?,
+                cancelled: row.get("cancelled")?,
+                remember: row.get("remember")?,
+                holds: row.get("holds")?,
+                waits: row.get("waits")?,
+            })
         });
         Ok(found.optional()?)
     }
 
-    /// The task leaves the broker.
-    pub(super) fn remove(&self, seq: i64) -> Result<()> {
+    /// The task leaves the broker for good.
+    pub(super) fn leave(&mut self, run: &Run, task: &Slot) -> Result<()> {
+        self.erase(task.seq, task.waits)?;
+        self.let_go(run, task)?;
+        if let Some(remember) = task.remember {
+            self.bury(run, stored(self.now).saturating_add(remember))?;
+        }
+        self.news.ended.push(run.id.clone());
+        Ok(())
+    }
+
+    /// Its unique key is another's to take.
+    fn let_go(&self, run: &Run, task: &Slot) -> Result<()> {
+        task.holds.as_ref().map_or(Ok(()), |key| self.release_key(&run.queue, key, &run.id))
+    }
+
+    fn erase(&self, seq: i64, waits: bool) -> Result<()> {
         self.sql("DELETE FROM tasq_tasks WHERE seq = ?1")?.execute([seq])?;
         self.sql("DELETE FROM tasq_envelopes WHERE seq = ?1")?.execute([seq])?;
+        if waits {
+            self.sql("DELETE FROM tasq_arrivals WHERE task = ?1")?.execute([seq])?;
+        }
         Ok(())
     }
 
@@ -99,12 +138,13 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn wait(&mut self, seq: i64, after: Duration) -> Result<()> {
-        let due_at = self.now.plus(after);
+    /// One that is to be cancelled needn't wait: it isn't run again.
+    fn wait(&mut self, task: &Slot, after: Duration) -> Result<()> {
+        let due_at = if task.cancelled { self.now } else { self.now.plus(after) };
         self.sql(
             "UPDATE tasq_tasks SET state = ?2, due_at = ?3, worker = NULL, since = NULL, until = NULL WHERE seq = ?1",
         )?
-        .execute(params![seq, u8::from(due_at > self.now), stored(due_at)])?;
+        .execute(params![task.seq, u8::from(due_at > self.now), stored(due_at)])?;
         self.news.runnable = true;
         Ok(())
     }
@@ -165,6 +205,6 @@ impl Turn<'_> {
              WHERE seq = ?1 AND remember IS NOT NULL AND since + remember > ?2",
         )?
         .execute(params![seq, stored(self.now)])?;
-        self.remove(seq)
+        self.erase(seq, true)
     }
 }

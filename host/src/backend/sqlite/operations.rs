@@ -9,9 +9,12 @@ use rusqlite::{Connection, Row, params};
 
 use super::Sqlite;
 use super::error::unreadable;
+use super::limits::all_settings;
 use super::link::Kind;
-use super::rows::{Columns, collect, limit, stored, tracked};
-use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
+use super::listed::{Source, newest};
+use super::rows::{Columns, collect, stored, tracked};
+use super::turn::Turn;
+use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Settings, Standing, WorkerReport};
 use crate::error::{Error, Result};
 use crate::results::Filter;
 use crate::task::{Name, State, TaskId, Timestamp, WorkerId};
@@ -34,25 +37,27 @@ impl Operations for Sqlite {
         self.read(move |db, now| depths(db, now, now.plus(soon))).await
     }
 
-    async fn cancel(&self, _: Vec<End>) -> Result<Vec<Cancel>> {
-        Err(Error::rejected("not yet"))
+    async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>> {
+        self.alter(ends, |turn, end| turn.cancel(end)).await
     }
 
-    async fn revive(&self, _: &[TaskId]) -> Result<Vec<Revive>> {
-        Err(Error::rejected("not yet"))
+    async fn revive(&self, ids: &[TaskId]) -> Result<Vec<Revive>> {
+        self.alter(ids.to_vec(), |turn, id| turn.revive(id)).await
     }
 
-    async fn remove(&self, _: &[TaskId]) -> Result<u64> {
-        Err(Error::rejected("not yet"))
+    async fn remove(&self, ids: &[TaskId]) -> Result<u64> {
+        let removed = self.alter(ids.to_vec(), |turn, id| turn.remove(id)).await?;
+        Ok(removed.into_iter().filter(|&removed| removed).count() as u64)
     }
 
-    async fn configure(&self, _: &Name, _: &[Setting]) -> Result<()> {
-        Err(Error::rejected("not yet"))
+    async fn configure(&self, queue: &Name, settings: &[Setting]) -> Result<()> {
+        let (queue, settings) = (queue.clone(), settings.to_vec());
+        self.link.call(Kind::Write, 1, move |turn| turn.configure(&queue, &settings)).await
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
         let worker = worker.clone();
-        let announce = move |turn: &mut super::turn::Turn<'_>| {
+        let announce = move |turn: &mut Turn<'_>| {
             turn.locks.hold(&worker.id).map_err(|error| {
                 Error::unavailable(format!("the lock of worker {} can't be taken: {error}", worker.id))
             })?;
@@ -83,39 +88,50 @@ impl Operations for Sqlite {
     }
 }
 
-/// What is shown as a state, in terms of the columns.
-fn is_in(state: State) -> &'static str {
+impl Sqlite {
+    /// Does the same to each in one transaction.
+    async fn alter<T, A>(&self, all: Vec<T>, alter: fn(&mut Turn<'_>, &T) -> Result<A>) -> Result<Vec<A>>
+    where
+        T: Send + 'static,
+        A: Send + 'static,
+    {
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = all.len();
+        self.link.call(Kind::Write, rows, move |turn| all.iter().map(|one| alter(turn, one)).collect()).await
+    }
+}
+
+const READY: Source = waiting("state IN (0, 1, 3) AND state = 0", "1");
+const DUE: Source = waiting("state IN (0, 1, 3) AND state = 1", "due_at <= :now");
+const LATER: Source = waiting("state IN (0, 1, 3) AND state = 1", "due_at > :now");
+const NO_ROOM: Source = waiting("state IN (0, 1, 3) AND state = 3", "parked = 0");
+const NO_HANDLER: Source = waiting("state IN (0, 1, 3) AND state = 3", "parked = 1");
+const LEASED: Source =
+    Source { table: "tasq_tasks", index: "tasq_tasks_leased", part: "state = 2", only: "1", by_handler: false };
+
+const fn waiting(part: &'static str, only: &'static str) -> Source {
+    Source { table: "tasq_tasks", index: "tasq_tasks_listed", part, only, by_handler: true }
+}
+
+/// Where tasks of a state are found.
+fn sources(state: Option<State>) -> &'static [Source] {
     match state {
-        State::Scheduled => "state = 1 AND due_at > :now",
-        State::Pending => "(state = 0 OR (state = 1 AND due_at <= :now) OR (state = 3 AND parked = 0))",
-        State::Running => "state = 2",
-        State::Parked => "state = 3 AND parked = 1",
+        None => &[READY, DUE, LATER, NO_ROOM, NO_HANDLER, LEASED],
+        Some(State::Scheduled) => &[LATER],
+        Some(State::Pending) => &[READY, DUE, NO_ROOM],
+        Some(State::Running) => &[LEASED],
+        Some(State::Parked) => &[NO_HANDLER],
         // Those have left, or are the results' to list.
-        State::Done | State::Dead | State::Cancelled => "0",
+        Some(State::Done | State::Dead | State::Cancelled) => &[],
     }
 }
 
 fn list(db: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Standing>> {
-    let state = filter.state.map_or("state <> 4", is_in);
-    let (time, id) = filter.after.as_ref().map_or((i64::MAX, None), |after| (stored(after.0), Some(after.1.as_str())));
-    // The inner part finds the rows without their envelopes: a batch of thousands shares one moment and is sorted.
-    let mut find = db.prepare_cached(&format!(
-        "{TRACKED} WHERE seq IN (
-            SELECT seq FROM tasq_tasks WHERE {state} AND :now = :now
-            AND (:queue IS NULL OR queue = :queue) AND (:handler IS NULL OR handler = :handler)
-            AND enqueued_at <= :time AND (:id IS NULL OR enqueued_at < :time OR id < :id)
-            ORDER BY enqueued_at DESC, id DESC LIMIT :limit)
-         ORDER BY enqueued_at DESC, id DESC"
-    ))?;
-    let rows = find.query(rusqlite::named_params! {
-        ":now": stored(now),
-        ":queue": filter.queue.as_ref().map(Name::as_str),
-        ":handler": filter.handler.as_ref().map(Name::as_str),
-        ":time": time,
-        ":id": id,
-        ":limit": limit(filter.limit),
-    })?;
-    collect(rows, |row| Ok(Standing::Here(Box::new(tracked(row, now)?))))
+    let mut find = db.prepare_cached(&format!("{TRACKED} WHERE seq = ?1"))?;
+    let mut one = |seq| Ok(Standing::Here(Box::new(find.query_row([seq], |row| Ok(tracked(row, now)))??)));
+    newest(db, sources(filter.state), filter, now)?.into_iter().map(&mut one).collect()
 }
 
 fn standing(db: &Connection, id: &TaskId, now: Timestamp) -> Result<Option<Standing>> {
@@ -132,8 +148,7 @@ fn standing(db: &Connection, id: &TaskId, now: Timestamp) -> Result<Option<Stand
 /// How the rows of a state are counted, by queue, and where the count is added.
 type Count = (&'static str, fn(&mut Depth, &Row<'_>) -> rusqlite::Result<()>);
 
-/// One walk over each state's own index, never over the tasks themselves but for the running ones. `?1` is now, `?2`
-/// is soon.
+/// One walk over each state's own index, never over the tasks themselves. `?1` is now, `?2` is soon.
 const COUNTS: [Count; 5] = [
     (
         "SELECT queue, count(*) AS number FROM tasq_tasks INDEXED BY tasq_tasks_ready WHERE state = 0 GROUP BY queue",
@@ -170,7 +185,9 @@ fn add(to: &mut u64, row: &Row<'_>, column: &str) -> rusqlite::Result<()> {
 
 fn depths(db: &Connection, now: Timestamp, soon: Timestamp) -> Result<Vec<Depth>> {
     let times = [stored(now), stored(soon)];
-    let mut depths = BTreeMap::new();
+    let known = all_settings(db)?.into_iter();
+    let mut depths: BTreeMap<Name, Depth> =
+        known.map(|(queue, settings)| (queue.clone(), Depth { settings, ..empty(queue) })).collect();
     for (sql, add) in COUNTS {
         let mut counted = db.prepare_cached(sql)?;
         let used = counted.parameter_count();
@@ -184,5 +201,5 @@ fn depths(db: &Connection, now: Timestamp, soon: Timestamp) -> Result<Vec<Depth>
 }
 
 fn empty(queue: Name) -> Depth {
-    Depth { queue, scheduled: 0, soon: 0, pending: 0, running: 0, parked: 0, dead: 0, settings: Default::default() }
+    Depth { queue, scheduled: 0, soon: 0, pending: 0, running: 0, parked: 0, dead: 0, settings: Settings::default() }
 }

@@ -1,15 +1,16 @@
 //! Ended tasks.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Sqlite;
 use super::link::Kind;
-use super::rows::{Columns, collect, limit, stored};
+use super::listed::{Source, newest};
+use super::rows::{Columns, collect, stored};
 use super::turn::Turn;
 use crate::error::Result;
 use crate::results::{Filter, Record, Results};
-use crate::task::{Name, State, TaskId, Timestamp};
+use crate::task::{State, TaskId, Timestamp};
 
 #[async_trait]
 impl Results for Sqlite {
@@ -57,26 +58,25 @@ impl Results for Sqlite {
     }
 }
 
+const DONE: Source = ended("state = 'done'");
+const DEAD: Source = ended("state = 'dead'");
+const CANCELLED: Source = ended("state = 'cancelled'");
+
+const fn ended(part: &'static str) -> Source {
+    let (table, index) = ("tasq_results", "tasq_results_listed");
+    Source { table, index, part, only: "expires_at > :now", by_handler: true }
+}
+
 fn list(db: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Record>> {
-    let (time, id) = filter.after.as_ref().map_or((i64::MAX, None), |after| (stored(after.0), Some(after.1.as_str())));
-    // The inner part finds the rows without their records: a batch of thousands shares one moment and is sorted.
-    let mut find = db.prepare_cached(
-        "SELECT record FROM tasq_results WHERE seq IN (
-            SELECT seq FROM tasq_results WHERE expires_at > :now
-            AND (:state IS NULL OR state = :state)
-            AND (:queue IS NULL OR queue = :queue) AND (:handler IS NULL OR handler = :handler)
-            AND enqueued_at <= :time AND (:id IS NULL OR enqueued_at < :time OR id < :id)
-            ORDER BY enqueued_at DESC, id DESC LIMIT :limit)
-         ORDER BY enqueued_at DESC, id DESC",
-    )?;
-    let rows = find.query(named_params! {
-        ":now": stored(now),
-        ":state": filter.state.map(State::as_str),
-        ":queue": filter.queue.as_ref().map(Name::as_str),
-        ":handler": filter.handler.as_ref().map(Name::as_str),
-        ":time": time,
-        ":id": id,
-        ":limit": limit(filter.limit),
-    })?;
-    collect(rows, |row| row.record())
+    let sources: &[Source] = match filter.state {
+        None => &[DONE, DEAD, CANCELLED],
+        Some(State::Done) => &[DONE],
+        Some(State::Dead) => &[DEAD],
+        Some(State::Cancelled) => &[CANCELLED],
+        // Those haven't ended.
+        Some(State::Scheduled | State::Pending | State::Running | State::Parked) => &[],
+    };
+    let mut find = db.prepare_cached("SELECT record FROM tasq_results WHERE seq = ?1")?;
+    let mut one = |seq| find.query_row([seq], |row| Ok(row.record()))?;
+    newest(db, sources, filter, now)?.into_iter().map(&mut one).collect()
 }

@@ -99,8 +99,11 @@ pub(super) fn tracked(row: &Row<'_>, now: Timestamp) -> Result<Tracked> {
         started_at: if leased { Some(row.time("since")?) } else { None },
         worker: if leased { Some(row.parsed("worker")?) } else { None },
         history: row.history()?,
-        cancelled: false,
-        arrived: None,
+        cancelled: row.get("cancelled")?,
+        arrived: row
+            .get::<_, Option<u32>>("wants")?
+            .map(|wants| Ok::<_, Error>((row.number("arrived")?, wants)))
+            .transpose()?,
         envelope: row.bytes("envelope")?,
     })
 }

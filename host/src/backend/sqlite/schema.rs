@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{Error, Result};
 
 /// The n-th (from 1) makes version n of the one before. What was released is never edited: a change is a new entry.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// What this program reads and writes; `user_version` in the file.
 pub(super) const VERSION: usize = MIGRATIONS.len();

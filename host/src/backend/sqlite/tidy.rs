@@ -9,7 +9,7 @@ use super::turn::{CHUNK, Turn};
 use crate::broker::loss_delay;
 use crate::error::Result;
 use crate::results::{KEEP_DEAD, KEEP_DONE};
-use crate::task::{Timestamp, WorkerId};
+use crate::task::{TaskId, Timestamp, WorkerId};
 
 /// What a tidying left for the next.
 #[derive(Default)]
@@ -24,6 +24,7 @@ pub(super) struct Rest {
 struct Lease {
     seq: i64,
     lost: u32,
+    cancelled: bool,
     until: Timestamp,
 }
 
@@ -41,6 +42,14 @@ pub(super) fn lease_holders(db: &Connection) -> Result<Vec<String>> {
             None => return Ok(holders),
         }
     }
+}
+
+/// Running tasks that are to be cancelled.
+pub(super) fn cancelled(db: &Connection) -> Result<HashSet<TaskId>> {
+    let mut marked = db.prepare_cached(
+        "SELECT id FROM tasq_tasks INDEXED BY tasq_tasks_cancelled WHERE state = 2 AND cancelled = 1",
+    )?;
+    Ok(collect(marked.query([])?, |row| row.parsed("id"))?.into_iter().collect())
 }
 
 /// Whether a worker holds a lease that hasn't run out.
@@ -107,21 +116,25 @@ impl Turn<'_> {
 
     fn leases_of(&self, worker: &str, most: usize, until: Timestamp) -> Result<Vec<Lease>> {
         let mut leases = self.sql(
-            "SELECT seq, lost, until FROM tasq_tasks INDEXED BY tasq_tasks_leased
+            "SELECT seq, lost, cancelled, until FROM tasq_tasks INDEXED BY tasq_tasks_leased
              WHERE state = 2 AND worker = ?1 AND until <= ?2 ORDER BY until LIMIT ?3",
         )?;
         let rows = leases.query(params![worker, stored(until), limit(most)])?;
-        collect(rows, |row| Ok(Lease { seq: row.get("seq")?, lost: row.number("lost")?, until: row.time("until")? }))
+        collect(rows, |row| {
+            let (seq, cancelled) = (row.get("seq")?, row.get("cancelled")?);
+            Ok(Lease { seq, lost: row.number("lost")?, cancelled, until: row.time("until")? })
+        })
     }
 
-    /// The loss is counted, and the task comes back later.
+    /// The loss is counted, and the task comes back later; one that is to be cancelled at once, for it isn't run again.
     fn lose(&mut self, lease: &Lease) -> Result<()> {
         let lost = lease.lost.saturating_add(1);
+        let due_at = if lease.cancelled { self.now } else { self.now.plus(loss_delay(lost)) };
         self.sql(
-            "UPDATE tasq_tasks SET state = 1, lost = ?2, due_at = ?3, worker = NULL, since = NULL, until = NULL
+            "UPDATE tasq_tasks SET state = ?2, lost = ?3, due_at = ?4, worker = NULL, since = NULL, until = NULL
              WHERE seq = ?1",
         )?
-        .execute(params![lease.seq, lost, stored(self.now.plus(loss_delay(lost)))])?;
+        .execute(params![lease.seq, u8::from(due_at > self.now), lost, stored(due_at)])?;
         self.news.runnable = true;
         Ok(())
     }
@@ -151,6 +164,9 @@ impl Turn<'_> {
                 WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
             "DELETE FROM tasq_tombstones WHERE id IN (
                 SELECT id FROM tasq_tombstones INDEXED BY tasq_tombstones_until
+                WHERE until <= ?1 ORDER BY until LIMIT ?2)",
+            "DELETE FROM tasq_uniques WHERE (queue, key) IN (
+                SELECT queue, key FROM tasq_uniques INDEXED BY tasq_uniques_until
                 WHERE until <= ?1 ORDER BY until LIMIT ?2)",
             "DELETE FROM tasq_workers WHERE id IN (SELECT id FROM tasq_workers WHERE until <= ?1 LIMIT ?2)",
         ] {

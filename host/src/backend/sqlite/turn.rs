@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{CachedStatement, Connection};
 
 use super::alive::Locks;
+use super::limits::Limits;
 use crate::error::Result;
 use crate::task::{TaskId, Timestamp};
 
@@ -19,6 +20,7 @@ pub(super) struct Turn<'a> {
     /// Records go to the outbox instead of this file's results.
     pub(super) foreign_results: bool,
     pub(super) locks: &'a mut Locks,
+    pub(super) limits: &'a mut Limits,
     pub(super) dice: &'a mut Dice,
     pub(super) news: News,
 }
@@ -30,6 +32,8 @@ pub(super) struct News {
     pub(super) runnable: bool,
     /// These have ended.
     pub(super) ended: Vec<TaskId>,
+    /// These run, and are to be cancelled.
+    pub(super) cancelled: Vec<TaskId>,
     /// Queues whose results or dead letters have grown.
     pub(super) grown: HashSet<String>,
 }

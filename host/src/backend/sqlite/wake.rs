@@ -38,24 +38,29 @@ impl Bell {
     }
 
     /// After a commit of ours.
-    pub(super) fn ring(&self, runnable: bool, ended: Vec<TaskId>) {
+    pub(super) fn ring(&self, runnable: bool, signals: Vec<Signal>) {
         if runnable {
             self.rung.send_modify(|count| *count += 1);
         }
-        if runnable || !ended.is_empty() {
+        if runnable || !signals.is_empty() {
             // A failed touch costs others up to a second.
             drop(self.file.write_at(b"\n", 0));
         }
-        for id in ended {
-            // No listener, no matter.
-            drop(self.signals.send(Signal::Ended(id)));
-        }
+        self.tell(signals);
     }
 
-    /// After a commit of another process.
-    pub(super) fn heard(&self) {
+    /// After a commit of another process, which may have marked these as to be cancelled.
+    pub(super) fn heard(&self, cancelled: impl Iterator<Item = TaskId>) {
         self.rung.send_modify(|count| *count += 1);
-        drop(self.signals.send(Signal::Changed));
+        self.tell([Signal::Changed]);
+        self.tell(cancelled.map(Signal::Cancel));
+    }
+
+    fn tell(&self, signals: impl IntoIterator<Item = Signal>) {
+        for signal in signals {
+            // No listener, no matter.
+            drop(self.signals.send(signal));
+        }
     }
 
     /// The writer looks at what the watcher asked it to.

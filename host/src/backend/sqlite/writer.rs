@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::alive::Locks;
+use super::limits::Limits;
 use super::link::{Answer, Begun, Job, Kind, Post};
 use super::tidy;
 use super::turn::{CHUNK, Dice, News, Turn};
 use super::wake::Bell;
 use crate::backend::url::Sync;
+use crate::broker::Signal;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::task::Timestamp;
+use crate::task::{TaskId, Timestamp};
 
 /// A transaction takes no further jobs once it has so many rows to touch.
 const BATCH: usize = 2_000;
@@ -49,6 +51,9 @@ pub(super) struct State {
     /// SQLite's counter of other connections' commits.
     version: i64,
     dice: Dice,
+    limits: Limits,
+    /// The running tasks whose cancelling was told of.
+    cancelled: HashSet<TaskId>,
     /// Other workers hold leases.
     others: bool,
     felt: Instant,
@@ -66,6 +71,9 @@ impl State {
             synchronous: None,
             version: version(db)?,
             dice: Dice::new(),
+            limits: Limits::default(),
+            // Who listens learns of those that were marked before.
+            cancelled: HashSet::new(),
             others: true,
             felt: Instant::now(),
             tidied: Timestamp(0),
@@ -131,27 +139,33 @@ impl Writer {
             work(Err(&error));
             return Err(error);
         }
+        self.state.limits.recheck();
         let mut turn = Turn {
             db: &self.db,
             now: self.clock.now(),
             foreign_results: self.foreign_results,
             locks: &mut self.locks,
+            limits: &mut self.state.limits,
             dice: &mut self.state.dice,
             news: News::default(),
         };
         work(Ok(&mut turn));
-        let News { runnable, ended, grown } = turn.news;
+        let News { runnable, ended, cancelled, grown } = turn.news;
         if self.db.is_autocommit() {
+            self.state.limits.forget();
             return Err(Error::unavailable(ROLLED_BACK));
         }
         if let Err(error) = self.db.execute_batch("COMMIT") {
+            self.state.limits.forget();
             if !self.db.is_autocommit() {
                 self.db.execute_batch("ROLLBACK")?;
             }
             return Err(error.into());
         }
         self.state.grown.extend(grown);
-        self.bell.ring(runnable, ended);
+        let signals = ended.into_iter().map(Signal::Ended).chain(cancelled.iter().cloned().map(Signal::Cancel));
+        self.bell.ring(runnable, signals.collect());
+        self.state.cancelled.extend(cancelled);
         Ok(())
     }
 
@@ -172,7 +186,9 @@ impl Writer {
         if version != self.state.version {
             self.state.version = version;
             self.state.others = true;
-            self.bell.heard();
+            let cancelled = tidy::cancelled(&self.db)?;
+            self.bell.heard(cancelled.difference(&self.state.cancelled).cloned());
+            self.state.cancelled = cancelled;
             std::thread::sleep(COURTESY);
         }
         if self.state.others && self.state.felt.elapsed() >= PULSE {
@@ -222,7 +238,7 @@ impl Writer {
 }
 
 /// Changes whenever another connection has committed.
-fn version(db: &Connection) -> Result<i64> {
+pub(super) fn version(db: &Connection) -> Result<i64> {
     Ok(db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
 

@@ -1,4 +1,4 @@
-//! `tasq-host enqueue --batch`: a task or a chain a line, in bounded memory.
+//! `tasq-host enqueue --batch`: a task, a chain or a group a line, in bounded memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use tasq_host::broker::Due;
-use tasq_host::client::{Client, Work};
+use tasq_host::broker::{Due, Unique};
+use tasq_host::client::{Client, NewGroup, NewMember, Work};
 use tasq_host::task::{Name, Priority, TaskId, TaskOptions};
 use tasq_host::{NewTask, error};
 
@@ -33,6 +33,22 @@ const LINE: usize = 8 << 20;
 struct ChainLine {
     chain: Vec<TaskLine>,
     id: Option<String>,
+}
+
+/// A group a line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupLine {
+    group: GroupParts,
+    id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupParts {
+    /// Tasks, or `{"chain":[…]}` of such.
+    members: Vec<Value>,
+    callback: Option<TaskLine>,
 }
 
 /// The options of `enqueue` as keys, with `_`.
@@ -55,6 +71,8 @@ struct TaskLine {
     max_retries: Option<u32>,
     backoff: Option<String>,
     retention: Option<String>,
+    unique: Option<String>,
+    unique_for: Option<String>,
     content_type: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -215,16 +233,44 @@ fn work(line: &[u8]) -> Result<Work, String> {
         return Err(format!("expected at most {LINE} bytes, found more"));
     }
     let value: Value = serde_json::from_slice(line).map_err(|error| format!("expected a JSON object: {error}"))?;
-    if value.get("chain").is_none() {
-        let line: TaskLine = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        return line.task().map(|task| Work::Task(Box::new(task)));
+    if value.get("group").is_some() {
+        return read_as::<GroupLine>(value)?.group().map(Work::Group);
     }
-    let ChainLine { chain, id } = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    let mut tasks = chain.into_iter().map(TaskLine::task).collect::<Result<Vec<_>, _>>()?;
-    if let (Some(first), Some(id)) = (tasks.first_mut(), id) {
-        first.id = Some(parse(&id)?);
+    if value.get("chain").is_some() {
+        return read_as::<ChainLine>(value)?.tasks().map(Work::Chain);
     }
-    Ok(Work::Chain(tasks))
+    read_as::<TaskLine>(value)?.task().map(|task| Work::Task(Box::new(task)))
+}
+
+fn read_as<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+impl ChainLine {
+    fn tasks(self) -> Result<Vec<NewTask>, String> {
+        let mut tasks = self.chain.into_iter().map(TaskLine::task).collect::<Result<Vec<_>, _>>()?;
+        if let (Some(first), Some(id)) = (tasks.first_mut(), self.id) {
+            first.id = Some(parse(&id)?);
+        }
+        Ok(tasks)
+    }
+}
+
+impl GroupLine {
+    fn group(self) -> Result<NewGroup, String> {
+        let GroupParts { members, callback } = self.group;
+        let member = |(number, value): (usize, Value)| {
+            let member = if value.get("chain").is_some() {
+                read_as::<ChainLine>(value).and_then(ChainLine::tasks).map(NewMember::from)
+            } else {
+                read_as::<TaskLine>(value).and_then(TaskLine::task).map(NewMember::from)
+            };
+            member.map_err(|bad| format!("member {number}: {bad}"))
+        };
+        let members = (1..).zip(members).map(member).collect::<Result<Vec<_>, _>>()?;
+        let callback = callback.map(TaskLine::task).transpose().map_err(|bad| format!("callback: {bad}"))?;
+        Ok(NewGroup { id: self.id.as_deref().map(parse).transpose()?, members, callback })
+    }
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
@@ -250,12 +296,18 @@ impl TaskLine {
             expires: time("expires", &self.expires, input::span)?,
             retention: time("retention", &self.retention, input::span)?,
         };
+        let hold = time("unique_for", &self.unique_for, input::positive_span)?;
+        let unique = match (self.unique, hold) {
+            (None, Some(_)) => return Err("unique_for: expected unique with it, found none".into()),
+            (key, hold) => key.map(|key| Unique { key, hold }),
+        };
         let queue: Option<Name> = self.queue.as_deref().map(parse).transpose()?;
         let id: Option<TaskId> = self.id.as_deref().map(parse).transpose()?;
         Ok(NewTask {
             payload: payload(self.payload, self.payload_base64)?,
             queue,
             id,
+            unique,
             due,
             priority: self.priority.unwrap_or_default(),
             content_type: self.content_type.unwrap_or_default(),
@@ -287,7 +339,7 @@ mod tests {
     fn task(line: &str) -> Result<NewTask, String> {
         match work(line.as_bytes())? {
             Work::Task(task) => Ok(*task),
-            Work::Chain(chain) => panic!("expected a task, found {chain:?}"),
+            other => panic!("expected a task, found {other:?}"),
         }
     }
 
@@ -295,7 +347,8 @@ mod tests {
     fn keys_become_the_task_that_was_meant() {
         let new = task(
             r#"{"handler":"add","payload":{"a":[2.5,null],"b":1},"queue":"q","id":"i","priority":"low","in":"10s",
-                "max_retries":3,"backoff":"fixed:5s","timeout":"2m","retention":"0s","headers":{"k":"v"}}"#,
+                "max_retries":3,"backoff":"fixed:5s","timeout":"2m","retention":"0s","unique":"u","unique_for":"10m",
+                "headers":{"k":"v"}}"#,
         )
         .unwrap();
         assert_eq!(new.payload.unwrap(), r#"{"a":[2.5,null],"b":1}"#);
@@ -305,12 +358,19 @@ mod tests {
             (new.options.timeout, new.options.retention),
             (Some(Duration::from_secs(120)), Some(Duration::ZERO))
         );
+        assert_eq!(new.unique, Some(Unique { key: "u".into(), hold: Some(Duration::from_secs(600)) }));
         assert_eq!(task(r#"{"handler":"a","payload":"text"}"#).unwrap().payload.unwrap(), "text");
         assert_eq!(task(r#"{"handler":"a","payload_base64":"AP8="}"#).unwrap().payload.unwrap(), &b"\0\xff"[..]);
         assert_eq!(task(r#"{"handler":"a"}"#).unwrap().payload, None);
         let line = br#"{"chain":[{"handler":"a"},{"handler":"b","in":"1s"}],"id":"c"}"#;
         let Work::Chain(chain) = work(line).unwrap() else { panic!("a chain") };
         assert_eq!((chain.len(), chain[0].id.as_ref().unwrap().as_str(), &chain[1].id), (2, "c", &None));
+        let line = br#"{"group":{"members":[{"handler":"a"},{"chain":[{"handler":"a"},{"handler":"b"}]}],
+            "callback":{"handler":"c"}},"id":"g"}"#;
+        let Work::Group(group) = work(line).unwrap() else { panic!("a group") };
+        assert_eq!((group.members.len(), group.id.unwrap().as_str()), (2, "g"));
+        assert!(matches!(&group.members[1], NewMember::Chain(tasks) if tasks.len() == 2));
+        assert_eq!(group.callback.unwrap().handler.as_str(), "c");
     }
 
     #[test]
@@ -323,8 +383,12 @@ mod tests {
             (r#"{"handler":"No"}"#, "name \"No\""),
             (r#"{"handler":"a","in":"1s","at":"2026-11-24T06:44:20Z"}"#, "found both"),
             (r#"{"handler":"a","timeout":"soon"}"#, "timeout: expected a time"),
+            (r#"{"handler":"a","unique_for":"1m"}"#, "unique_for: expected unique"),
             (r#"{"handler":"a","payload_base64":"?"}"#, "payload_base64: "),
             (r#"{"chain":[{"handler":"a"}],"queue":"q"}"#, "unknown field `queue`"),
+            (r#"{"group":{"members":[{"handler":"a"},{"queue":"q"}]}}"#, "member 2: missing field `handler`"),
+            (r#"{"group":{"members":[],"callback":{}}}"#, "missing field `handler`"),
+            (r#"{"group":{"handler":"a"}}"#, "unknown field `handler`"),
         ] {
             let message = task(line).unwrap_err();
             assert!(message.contains(text), "{line}: {message}");

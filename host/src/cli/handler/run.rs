@@ -13,6 +13,7 @@ use super::super::logging::{self, Levels, LogFormat};
 use super::super::sandbox::SandboxArgs;
 use super::super::{input, output, view};
 use crate::config::Config;
+use tasq_host::backend::{self, url::Url};
 use tasq_host::clock::{Clock, System};
 use tasq_host::sandbox::{Call, Handler, Ran, Stop};
 use tasq_host::task::{Failure, FollowUp, Outcome, Priority, Receipt, Task, TaskId, TaskOptions, Verdict};
@@ -20,7 +21,7 @@ use tasq_host::task::{Failure, FollowUp, Outcome, Priority, Receipt, Task, TaskI
 /// Call a handler once, here and now, and show what it cost
 ///
 /// Its result goes to stdout; its logs, the end of its stderr and the receipt go to stderr. No broker takes part, and
-/// nothing is retried: the first failure exits with 1.
+/// nothing is retried: the first failure exits with 1. What it puts into its store is forgotten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -65,6 +66,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE });
     let json = args.json;
     let sandbox = Arc::new(args.sandbox.open(&config, 1)?);
+    sandbox.lend(backend::open(&Url::Memory, None).await?.store);
     let handler = sandbox.load_file(&args.file)?;
     let call = call(args, &handler)?;
     let guest = sandbox.clone();
@@ -101,7 +103,7 @@ fn show(outcome: &Outcome, receipt: &Receipt, json: bool) -> Result<(), Error> {
     let (result, error) = match outcome {
         Outcome::Done(result) => (Some(result), None),
         Outcome::Failed(failure, _) => (None, Some(failure)),
-        Outcome::Park | Outcome::Release(_) | Outcome::Gone => (None, None),
+        Outcome::Park | Outcome::Release(_) | Outcome::Cancelled | Outcome::Gone => (None, None),
     };
     if json {
         output::json(&RunView { result: result.map(view::ResultBytes::of), error, receipt })?;
@@ -120,7 +122,7 @@ fn failed(outcome: Outcome) -> Result<(), Error> {
         Outcome::Done(_) => return Ok(()),
         Outcome::Failed(failure, verdict) => format!("{}; {}", view::failure_text(&failure), fate(verdict)),
         Outcome::Release(_) => "the host has no room for it".into(),
-        Outcome::Park | Outcome::Gone => "it was not run".into(),
+        Outcome::Park | Outcome::Cancelled | Outcome::Gone => "it was not run".into(),
     };
     Err(Error::new(Code::Failed, why))
 }

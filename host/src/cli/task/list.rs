@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// At most this many tasks
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
+    /// All tasks, a thousand at a time
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
     /// Go on after this place, as the page before named it
     #[arg(long, value_name = "CURSOR")]
     after: Option<Place>,
@@ -57,26 +60,36 @@ fn typed(Cursor(Timestamp(time), id): &Cursor) -> String {
     format!("{time}:{id}")
 }
 
-/// Lists one page.
+/// Under `--all`, tasks that are asked for at once.
+const PAGE: usize = 1_000;
+
+/// Lists one page, or all.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let client = connect::client(&config).await?;
-    let Args { state, queue, handler, limit, after, json } = args;
-    let filter = Filter { state, queue, handler, limit: limit as usize, after: after.map(|Place(cursor)| cursor) };
-    let page = connect::within(&config, client.list(&filter)).await?;
-    let tasks: Vec<_> = page.tasks.iter().map(view::TaskLine::of).collect();
-    if json {
-        for task in &tasks {
-            output::json(task)?;
+    let Args { state, queue, handler, limit, all, after, json } = args;
+    let limit = if all { PAGE } else { limit as usize };
+    let mut filter = Filter { state, queue, handler, limit, after: after.map(|Place(cursor)| cursor) };
+    let mut is_first = true;
+    loop {
+        let page = connect::within(&config, client.list(&filter)).await?;
+        let tasks: Vec<_> = page.tasks.iter().map(view::TaskLine::of).collect();
+        if json {
+            for task in &tasks {
+                output::json(task)?;
+            }
+        } else if !tasks.is_empty() {
+            output::line(&view::TaskLine::table(&tasks))?;
+        } else if is_first {
+            output::note("no tasks");
         }
-    } else if tasks.is_empty() {
-        output::note("no tasks");
-    } else {
-        output::line(&view::TaskLine::table(&tasks))?;
+        match page.next {
+            Some(next) if all => (filter.after, is_first) = (Some(next), false),
+            next => {
+                next.iter().for_each(|next| output::note(&format!("more: --after {}", typed(next))));
+                return Ok(());
+            }
+        }
     }
-    if let Some(next) = &page.next {
-        output::note(&format!("more: --after {}", typed(next)));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

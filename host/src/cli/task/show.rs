@@ -1,13 +1,13 @@
 //! `tasq-host task show`: everything that is known of one task.
 
+use super::super::connect;
 use super::super::error::Error;
-use super::super::{connect, view};
 use crate::config::Config;
 use tasq_host::task::TaskId;
 
 /// Show everything that is known of a task
 ///
-/// A chain's id shows its steps and their states.
+/// A chain's id shows its steps and their states, a group's its members and its callback.
 ///
 /// Its payload is shown as long as the broker keeps it: until the task has ended.
 #[derive(Debug, clap::Args)]
@@ -27,5 +27,5 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let client = connect::client(&config).await?;
     let known = connect::within(&config, client.show(&args.id)).await?.ok_or_else(|| super::not_found(&args.id))?;
-    Ok(view::print(&known, args.json)?)
+    super::print(&client, &known, args.json).await
 }

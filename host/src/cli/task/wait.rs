@@ -11,7 +11,7 @@ use tasq_host::task::{State, TaskId};
 
 /// Wait until a task has ended, and print its result
 ///
-/// Prints the result's bytes as they are. Exits with 1 when the task is dead or cancelled, and with 5 when it takes too
+/// Prints the result's bytes as they are; of a chain its last step's, of a group its callback's. Exits with 1 when the task is dead or cancelled, and with 5 when it takes too
 /// long; the task goes on in any case.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -41,10 +41,15 @@ pub(crate) async fn until_ended(
     limit: Option<Duration>,
     json: bool,
 ) -> Result<(), Error> {
-    let mut said = false;
-    let seen = |state| {
-        if state == State::Parked && !std::mem::replace(&mut said, true) {
+    let (mut said_parked, mut said_held_up) = (false, false);
+    let seen = |shown: &Shown| {
+        if shown.state() == State::Parked && !std::mem::replace(&mut said_parked, true) {
             output::note(&format!("task {id} is parked: no worker that looked has its handler; it runs once one has"));
+        }
+        if let Some(failed) = held_up(shown).filter(|_| !said_held_up) {
+            said_held_up = true;
+            let (member, state) = (failed.id(), failed.state());
+            output::note(&format!("group {id} stays open: its member {member} is {state}"));
         }
     };
     match client.wait(id, limit, seen).await? {
@@ -54,14 +59,22 @@ pub(crate) async fn until_ended(
             Err(Error::new(Code::TooLong, format!("task {id} is {state} after {waited}"))
                 .hint(format!("it goes on; wait again with: tasq-host task wait {id}")))
         }
-        Waited::Ended(known) => print(id, &known, json),
+        Waited::Ended(known) => print(client, id, &known, json).await,
     }
 }
 
-fn print(id: &TaskId, known: &Shown, json: bool) -> Result<(), Error> {
+/// The member that keeps a group from ending.
+fn held_up(shown: &Shown) -> Option<&Shown> {
+    match shown {
+        Shown::Group(group) if group.is_held_up() => group.failed(),
+        _ => None,
+    }
+}
+
+async fn print(client: &Client, id: &TaskId, known: &Shown, json: bool) -> Result<(), Error> {
     let record = known.record();
     if json {
-        view::print(known, json)?;
+        super::print(client, known, json).await?;
     } else if known.state() == State::Done {
         output::bytes(record.and_then(|record| record.result.as_deref()).unwrap_or_default())?;
     }

@@ -1,7 +1,7 @@
 //! A task as people read it. What guests wrote in it is spelt out where it could pass for something else.
 
 use super::super::output;
-use super::{ChainView, ErrorView, Payload, ResultBytes, TaskLine, TaskView};
+use super::{ChainView, ErrorView, GroupView, MemberView, Payload, Place, ResultBytes, TaskLine, TaskView};
 use tasq_host::task::{Failure, Receipt};
 
 /// So much of a payload or result is shown to people.
@@ -19,7 +19,7 @@ fn class(failure: &Failure) -> String {
 
 impl TaskLine {
     /// For people.
-    pub(crate) fn table(lines: &[TaskLine]) -> String {
+    pub(crate) fn table<'a>(lines: impl IntoIterator<Item = &'a TaskLine>) -> String {
         let head = ["ID", "HANDLER", "QUEUE", "STATE", "ATTEMPT", "ENQUEUED", "ERROR"].map(String::from).to_vec();
         let row = |line: &TaskLine| {
             let error = line.error.as_ref().map(class);
@@ -33,7 +33,7 @@ impl TaskLine {
                 output::one_line(&error.unwrap_or_default()),
             ]
         };
-        output::table(&std::iter::once(head).chain(lines.iter().map(row)).collect::<Vec<_>>())
+        output::table(&std::iter::once(head).chain(lines.into_iter().map(row)).collect::<Vec<_>>())
     }
 }
 
@@ -44,6 +44,30 @@ impl ChainView {
         let facts = [("chain", id.clone()), ("state", state.to_string()), ("done", format!("{done} of {total}"))];
         let facts: Vec<String> = facts.iter().map(|(name, value)| fact(name, value)).collect();
         format!("{}\n\n{}", facts.join("\n"), TaskLine::table(steps))
+    }
+}
+
+impl GroupView {
+    /// For people: the facts, then the members' tasks and the callback.
+    pub(super) fn block(&self) -> String {
+        let GroupView { id, state, done, total, members, callback } = self;
+        let facts = [("group", id.clone()), ("state", state.to_string()), ("done", format!("{done} of {total}"))];
+        let facts: Vec<String> = facts.iter().map(|(name, value)| fact(name, value)).collect();
+        let lines = members.iter().flat_map(|member| match member {
+            MemberView::Task(line) => std::slice::from_ref(line.as_ref()),
+            MemberView::Chain(chain) => chain.steps.as_slice(),
+        });
+        format!("{}\n\n{}", facts.join("\n"), TaskLine::table(lines.chain(callback)))
+    }
+}
+
+impl Place {
+    fn text(&self) -> String {
+        let Place { id, index, done, total } = self;
+        match index {
+            0 => format!("callback of {id}, {done} of {total} done"),
+            _ => format!("member {index} of {total} of {id}, {done} done"),
+        }
     }
 }
 
@@ -62,11 +86,12 @@ impl TaskView {
             ("run", Some(line.run.to_string())),
             ("lost", (line.lost > 0).then(|| line.lost.to_string())),
             ("enqueued", Some(line.enqueued_at.clone())),
-            ("due", Some(line.due_at.clone())),
+            ("due", line.due_at.clone()),
             ("started", line.started_at.clone()),
             ("finished", line.finished_at.clone()),
             ("worker", line.worker.clone()),
             ("chain", self.chain.as_ref().map(|link| format!("step {} of {} of {}", link.step, link.of, link.id))),
+            ("group", self.group.as_ref().map(Place::text)),
             ("payload", self.payload_text()),
             ("result", self.result_text()),
             ("error", line.error.as_ref().map(failure_text)),

@@ -79,6 +79,14 @@ pub(crate) fn store(key: &str) -> Value {
     })
 }
 
+pub(crate) fn tally(key: &str) -> Value {
+    told(kept::increment(key, 1))
+}
+
+pub(crate) fn put(key: usize, value: usize) -> Value {
+    told(kept::put(&"k".repeat(key), &vec![b'v'; value]))
+}
+
 /// `{"ok":…}` or `{"error":"denied: …"}`.
 fn told<T: serde::Serialize>(answer: Result<T, HostError>) -> Value {
     match answer {

@@ -27,6 +27,7 @@
 //! | `fail` | `kind` (`retry`), `message`, `code`, `after_ms` | returns that failure |
 //! | `fail-long` | `bytes` | fails to retry with a message of that many `m` |
 //! | `flaky` | `failures` | fails to retry while the attempt is at most that, then returns the attempt |
+//! | `fail-once` | | fails for good in its first run, then returns the run's number |
 //! | `facts` | | returns the task, `remaining_ms` and `stopping` as JSON |
 //! | `config` | `name` | returns the setting as a JSON string, or null |
 //! | `log` | `lines` (1), `bytes` (0), `level` (`info`) | logs lines `line N`, padded to that many bytes, with a field `n`; returns `logged` |
@@ -35,6 +36,8 @@
 //! | `reach` | | tries environment, arguments, stdin, files, sockets and names; returns what each gave as JSON |
 //! | `enqueue` | `handler`, `times` (1), `then` | asks for follow-up tasks; returns the last answer as JSON, or with `then` fails with that message |
 //! | `store` | `key` | tries each verb of the store; returns the answers as JSON |
+//! | `tally` | `key` | adds 1 to what its store holds; returns the answer as JSON |
+//! | `put` | `key_bytes` (1), `value_bytes` (0) | puts a value of that size under a key of that size; returns the answer as JSON |
 //!
 //! A component only: a native build of this crate is empty.
 #![cfg(target_family = "wasm")]
@@ -133,6 +136,7 @@ enum Behaviour {
     Flaky {
         failures: u32,
     },
+    FailOnce,
     Facts,
     Config {
         name: String,
@@ -155,6 +159,15 @@ enum Behaviour {
     },
     Store {
         key: String,
+    },
+    Tally {
+        key: String,
+    },
+    Put {
+        #[serde(default = "one")]
+        key_bytes: usize,
+        #[serde(default)]
+        value_bytes: usize,
     },
 }
 
@@ -192,6 +205,8 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
         Behaviour::FailLong { bytes } => Err(Failure::retry("m".repeat(bytes))),
         Behaviour::Flaky { failures } if task.attempt <= failures => Err(Failure::retry("not yet").with_code("flaky")),
         Behaviour::Flaky { .. } => text(task.attempt),
+        Behaviour::FailOnce if task.run == 1 => Err(Failure::discard("once")),
+        Behaviour::FailOnce => text(task.run),
         Behaviour::Facts => asks::facts(task),
         Behaviour::Config { name } => json(&tasq_sdk::config::get(&name)),
         Behaviour::Log(lines) => output::log(&lines),
@@ -203,6 +218,8 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
             then.map_or_else(|| json(&answer), |message| Err(Failure::discard(message)))
         }
         Behaviour::Store { key } => json(&asks::store(&key)),
+        Behaviour::Tally { key } => json(&asks::tally(&key)),
+        Behaviour::Put { key_bytes, value_bytes } => json(&asks::put(key_bytes, value_bytes)),
     }
 }
 
