@@ -48,6 +48,7 @@ pub fn told(outcome: &Outcome) -> String {
         }
         Outcome::Park => "park".to_owned(),
         Outcome::Release(_) => "release".to_owned(),
+        Outcome::Cancelled => "cancelled".to_owned(),
         Outcome::Gone => "gone".to_owned(),
     }
 }
