@@ -21,6 +21,7 @@
 //! |---|---|
 //! | [`task`] | plain values: names, tasks, outcomes, states |
 //! | [`text`] | task options as text |
+//! | [`keys`] | TOML files that people write |
 //! | [`client`] | enqueue, wait, look: the way in for Rust producers |
 //! | [`worker`] | reserve → attempt → settle, and the graceful stop |
 //! | [`sandbox`] | loads `.wasm` files and calls one: outcome and receipt |
@@ -57,6 +58,7 @@ pub mod client;
 pub mod clock;
 pub mod codec;
 pub mod error;
+pub mod keys;
 pub mod results;
 pub mod retry;
 pub mod sandbox;

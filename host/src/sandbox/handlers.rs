@@ -15,6 +15,7 @@ use wasmtime::{Engine, Module};
 use super::adapt::{self, Misfit};
 use super::cache::{Cache, Compiled};
 use super::call::MESSAGE;
+use super::ceilings::Operator;
 use super::kinds::{self, Kind};
 use super::output::printable;
 use super::program::{Code, Linkers};
@@ -29,6 +30,7 @@ pub(super) struct Loader {
     pub(super) engine: Engine,
     pub(super) linkers: Linkers,
     pub(super) cache: Option<Cache>,
+    pub(super) operator: Operator,
 }
 
 /// A file's bytes and name.
@@ -92,7 +94,8 @@ impl Loader {
     pub(super) fn file(&self, file: &Path, before: Option<&Arc<Handler>>) -> Result<Arc<Handler>, Refusal> {
         let name = name_of(file)?;
         let wasm = read(file)?;
-        let manifest = Manifest::beside(file)?;
+        let manifest = self.operator.settle(Manifest::beside(file)?);
+        let manifest = manifest.map_err(|reason| refuse(&file.with_extension("toml"), reason))?;
         if let Some(before) = before.filter(|before| *before.digest == *wasm.digest && before.manifest == manifest) {
             return Ok(before.clone());
         }

@@ -69,8 +69,9 @@ async fn attempt(
         return not_run(Outcome::Park);
     };
     let options = &task.options;
+    let max_retries = options.max_retries.or(handler.manifest.max_retries).unwrap_or(MAX_RETRIES);
     let policy = Policy {
-        max_retries: options.max_retries.or(handler.manifest.max_retries).unwrap_or(MAX_RETRIES),
+        max_retries: crew.sandbox.ceilings().max_retries(max_retries),
         backoff: options.backoff.or(handler.manifest.backoff).unwrap_or(Backoff::DEFAULT),
         keep_dead: RETENTION_DEAD,
     };
