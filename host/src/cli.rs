@@ -10,6 +10,7 @@ use crate::config::{self, Config, Environment, Flags, Layer};
 use error::{Code, Error};
 
 mod bench;
+mod completions;
 mod connect;
 mod enqueue;
 mod error;
@@ -19,6 +20,8 @@ mod input;
 mod logging;
 mod output;
 mod print_config;
+#[cfg(test)]
+mod reference;
 mod run;
 mod sandbox;
 mod task;
@@ -59,6 +62,7 @@ enum Command {
     #[command(subcommand)]
     Handler(handler::Command),
     Bench(bench::Args),
+    Completions(completions::Args),
 }
 
 /// Parses the process's arguments, does what they say, and tells how it went.
@@ -126,6 +130,7 @@ async fn execute(cli: Cli, typed: Layer) -> Result<(), Error> {
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
+        Command::Completions(args) => completions::run(&args),
     }
 }
 
