@@ -74,6 +74,8 @@ pub struct Handler {
     pub digest: Arc<str>,
     /// Its limits and grants.
     pub manifest: Manifest,
+    /// Whether it was compiled for this, rather than found in the cache.
+    pub compiled: bool,
     program: Program,
 }
 
