@@ -24,6 +24,7 @@ mod print_config;
 mod reference;
 mod run;
 mod sandbox;
+mod supervise;
 mod task;
 mod view;
 

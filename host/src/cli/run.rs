@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::error::{Code, Error};
 use super::logging::{self, Levels};
 use super::sandbox::{SandboxArgs, handlers, load_folder};
-use super::{connect, follow};
+use super::{connect, follow, supervise};
 use crate::config::{Config, Share, Worker, WorkerFlags};
 
 /// Begun runs whose worker vanished before a task counts as `poison`.
@@ -54,6 +54,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
     let (stop, stop_now) = stops()?;
     say_hello(&config, &sandbox, &options);
+    let _supervised = supervise::ready(sandbox.clone());
     // Among the runtime's other tasks: from the main thread each turn of the worker would wake another one.
     let working = tokio::spawn(worker::run(backend, sandbox, options, stop, stop_now));
     let summary = working.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))??;
@@ -99,6 +100,7 @@ fn stops() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), Error
                 _ = interrupt.recv() => {}
             }
             tracing::info!("stopping: {which}");
+            supervise::stopping();
             // Nobody listens any more once the worker has ended.
             let _ = sender.send(());
         }
