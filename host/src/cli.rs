@@ -24,6 +24,7 @@ mod print_config;
 mod reference;
 mod run;
 mod sandbox;
+mod setup;
 mod supervise;
 mod task;
 mod view;
@@ -62,6 +63,7 @@ enum Command {
     Task(task::Command),
     #[command(subcommand)]
     Handler(handler::Command),
+    Setup(setup::Args),
     Bench(bench::Args),
     Completions(completions::Args),
 }
@@ -130,6 +132,7 @@ async fn execute(cli: Cli, typed: Layer) -> Result<(), Error> {
         Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
+        Command::Setup(args) => interruptible(setup::run(args, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
         Command::Completions(args) => completions::run(&args),
     }

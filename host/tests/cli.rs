@@ -48,6 +48,7 @@ sessions! {
     chain,
     batch,
     config,
+    setup,
 }
 
 #[test]
