@@ -23,8 +23,8 @@ pub(crate) use values::{Kind, LogFormat, Share};
 /// What it all means.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// The file that was read.
-    pub(crate) file: Option<PathBuf>,
+    /// The file that was read, and who named it.
+    pub(crate) file: (Option<PathBuf>, Origin),
     /// Where tasks live.
     pub(crate) broker: Url,
     /// Where results go, if they were given a place of their own.
@@ -81,15 +81,21 @@ impl Config {
     /// commands were told by their own flags.
     pub(crate) fn resolve(flags: Flags, typed: Layer, environment: &Environment) -> Result<Config, Misconfigured> {
         let variable = environment.config.as_ref().map(|path| (PathBuf::from(path), "TASQ_CONFIG"));
-        let file = file::read(flags.config.map(|path| (path, "--config")).or(variable))?;
-        Config::of(typed, environment, file)
+        let named = flags.config.map(|path| (path, "--config")).or(variable);
+        let origin = match named {
+            Some((_, "--config")) => Origin::Flag("config"),
+            Some(_) => Origin::Variable("TASQ_CONFIG"),
+            None => Origin::Default,
+        };
+        let file = file::read(named)?;
+        let path = file.as_ref().map(|(path, _)| path.clone());
+        Ok(Config { file: (path, origin), ..Config::of(typed, environment, file)? })
     }
 
     fn of(typed: Layer, environment: &Environment, file: Option<(PathBuf, Layer)>) -> Result<Config, Misconfigured> {
-        let path = file.as_ref().map(|(path, _)| path.clone());
         let settings = Settings::merge(typed, environment, file)?;
         Ok(Config {
-            file: path,
+            file: (None, Origin::Default),
             broker: settings.one("broker", str::parse::<Url>)?.expect("it has a default"),
             results: settings.one("results", str::parse::<Url>)?,
             cache: settings.path("cache"),

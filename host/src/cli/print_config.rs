@@ -18,6 +18,8 @@ struct SettingView {
     /// The flag, the variable or the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// What would set it from the environment.
+    variable: &'static str,
 }
 
 #[derive(Serialize)]
@@ -31,29 +33,41 @@ enum Value {
 
 /// Prints all of it; passwords are left out.
 pub(crate) fn run(config: &Config, json: bool) -> Result<(), Error> {
+    let (path, origin) = &config.file;
+    let path = path.as_ref().map(|path| path.display().to_string());
     if json {
+        let (said, source) = said(origin);
+        let value = path.map(Value::Text);
+        output::json(&SettingView { key: "config", value, origin: said, source, variable: "TASQ_CONFIG" })?;
         return Ok(config.settings.0.iter().try_for_each(|setting| output::json(&SettingView::of(setting)))?);
     }
-    let head = ["KEY", "VALUE", "FROM"].map(String::from).to_vec();
-    let rows = std::iter::once(head).chain(config.settings.0.iter().map(row));
-    output::line(&output::table(&rows.collect::<Vec<_>>()))?;
-    match &config.file {
-        None => output::note("no tasq.toml here, and no --config"),
-        Some(file) => output::note(&format!("read {}", output::one_line(&file.display().to_string()))),
+    let head = ["KEY", "VALUE", "FROM", "VARIABLE"].map(String::from).to_vec();
+    let shown = path.as_deref().map_or_else(|| "-".into(), output::one_line);
+    let from = match origin {
+        Origin::Default => "default: tasq.toml if it is there".into(),
+        origin => origin.to_string(),
+    };
+    let file = vec!["config".into(), shown, from, "TASQ_CONFIG".into()];
+    let rows = [head, file].into_iter().chain(config.settings.0.iter().map(row));
+    Ok(output::line(&output::table(&rows.collect::<Vec<_>>()))?)
+}
+
+/// The sort of origin, and its name.
+fn said(origin: &Origin) -> (&'static str, Option<String>) {
+    let name = Some(origin.to_string());
+    match origin {
+        Origin::Flag(_) => ("flag", name),
+        Origin::Variable(_) => ("environment", name),
+        Origin::File(_) => ("file", name),
+        Origin::Default => ("default", None),
     }
-    Ok(())
 }
 
 impl SettingView {
     fn of(setting: &Setting) -> SettingView {
         let value = setting.values().map(|values| Value::of(setting.key.kind, values));
-        let (origin, source) = match &setting.origin {
-            Origin::Flag(_) => ("flag", Some(setting.origin.to_string())),
-            Origin::Variable(_) => ("environment", Some(setting.origin.to_string())),
-            Origin::File(_) => ("file", Some(setting.origin.to_string())),
-            Origin::Default => ("default", None),
-        };
-        SettingView { key: setting.key.name, value, origin, source }
+        let (origin, source) = said(&setting.origin);
+        SettingView { key: setting.key.name, value, origin, source, variable: setting.key.variable }
     }
 }
 
@@ -78,5 +92,5 @@ fn row(setting: &Setting) -> Vec<String> {
         (Origin::Default, Fallback::Found(_, what) | Fallback::Nothing(what)) => format!("default: {what}"),
         (origin, _) => output::one_line(&origin.to_string()),
     };
-    vec![setting.key.name.into(), output::one_line(&setting.shown()), origin]
+    vec![setting.key.name.into(), output::one_line(&setting.shown()), origin, setting.key.variable.into()]
 }
