@@ -76,7 +76,7 @@ impl Item {
             }
             Kind::Group => {
                 let members = (0..MEMBERS).map(|_| self.nap().into()).collect();
-                Work::Group(NewGroup { id: Some(self.id()), members, callback: Some(self.nap()) })
+                Work::Group(Box::new(NewGroup { id: Some(self.id()), members, callback: Some(self.nap()) }))
             }
         }
     }
