@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::results::{Filter, Record};
 use crate::task::{Ending, FailedRun, Headers, Name, Priority, Run, State, TaskId, Timestamp, WorkerId};
 
+pub mod activity;
 pub mod shares;
 
 /// What producers and workers need.

@@ -19,6 +19,7 @@ mod logging;
 mod output;
 mod run;
 mod sandbox;
+mod status;
 mod task;
 mod view;
 
@@ -56,6 +57,7 @@ enum Command {
     Task(task::Command),
     #[command(subcommand)]
     Handler(handler::Command),
+    Status(status::Args),
     Bench(bench::Args),
 }
 
@@ -98,6 +100,7 @@ async fn execute(cli: Cli) -> Result<(), Error> {
         Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
+        Command::Status(args) => interruptible(status::run(args, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
     }
 }

@@ -47,6 +47,7 @@ sessions! {
     worker,
     chain,
     batch,
+    status,
 }
 
 #[test]

@@ -111,6 +111,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
         drain_timeout: Duration::from_secs(25),
         max_lost: super::run::MAX_LOST,
         until_empty: false,
+        tally: Arc::default(),
     };
     let measured = async {
         let bare = bench::bare(&sandbox, &load, args.tasks as usize).await?;

@@ -117,6 +117,7 @@ fn options(args: &Args, concurrency: usize, queues: Queues) -> Options {
         drain_timeout: args.drain_timeout,
         max_lost: MAX_LOST,
         until_empty: args.until_empty,
+        tally: Arc::default(),
     }
 }
 

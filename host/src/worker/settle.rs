@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::lease::Leases;
-use super::{Summary, Trouble};
+use super::{Summary, Tally, Trouble};
 use crate::backend::Backend;
 use crate::broker::{End, Settled};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +26,7 @@ pub(super) const BACKLOG: usize = 16;
 pub(super) async fn settle_all(
     backend: &Backend,
     leases: &Leases,
+    tally: &Tally,
     mut batches: mpsc::Receiver<Vec<Ended>>,
 ) -> Result<Summary> {
     let mut summary = Summary::default();
@@ -41,9 +42,10 @@ pub(super) async fn settle_all(
             seats.push(seat);
         }
         let answers = if ends.is_empty() { Vec::new() } else { settle(backend, ends).await? };
+        tally.end(seats.len());
         leases.leave(seats);
         for (kind, answer) in answers {
-            count(&mut summary, kind, answer);
+            count(&mut summary, tally, kind, answer);
         }
     }
     Ok(summary)
@@ -89,6 +91,7 @@ async fn try_to_settle(backend: &Backend, ends: &[End]) -> Result<Vec<(Kind, Set
 enum Kind {
     Done,
     Again,
+    Later,
     Dead,
     Back,
 }
@@ -97,18 +100,24 @@ impl Kind {
     fn of(ending: &Ending) -> Kind {
         match ending {
             Ending::Done | Ending::Cancelled => Kind::Done,
-            Ending::Retry { .. } | Ending::Snooze { .. } => Kind::Again,
+            Ending::Retry { .. } => Kind::Again,
+            Ending::Snooze { .. } => Kind::Later,
             Ending::Dead { .. } => Kind::Dead,
             Ending::Release { .. } | Ending::Park => Kind::Back,
         }
     }
 }
 
-fn count(summary: &mut Summary, kind: Kind, answer: Settled) {
+fn count(summary: &mut Summary, tally: &Tally, kind: Kind, answer: Settled) {
+    match (answer, kind) {
+        (Settled::Applied, Kind::Done) => tally.succeed(),
+        (Settled::Applied, Kind::Again | Kind::Dead) => tally.fail(),
+        _ => {}
+    }
     let counter = match (answer, kind) {
         (Settled::Stale, _) => &mut summary.stale,
         (Settled::Applied, Kind::Done) => &mut summary.done,
-        (Settled::Applied, Kind::Again) => &mut summary.retried,
+        (Settled::Applied, Kind::Again | Kind::Later) => &mut summary.retried,
         (Settled::Applied, Kind::Dead) => &mut summary.dead,
         (Settled::Applied, Kind::Back) => &mut summary.released,
     };

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 mod chains;
 mod follow_ups;
 mod refused;
+mod watched;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,6 +79,7 @@ fn options() -> Options {
         drain_timeout: Duration::from_secs(25),
         max_lost: 3,
         until_empty: false,
+        tally: Arc::default(),
     }
 }
 
