@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
-use crate::task::{FollowUp, Name, Outcome, Receipt, Task, Timestamp};
+use crate::task::{FollowUp, Logs, Name, Outcome, Receipt, Task, Timestamp};
 
 mod adapt;
 mod budget;
@@ -20,6 +20,7 @@ mod command;
 mod engine;
 mod handlers;
 mod imports;
+mod journal;
 mod kinds;
 mod limits;
 pub mod manifest;
@@ -148,6 +149,8 @@ pub struct Ran {
     pub receipt: Receipt,
     /// What the handler enqueued; to be pushed together with the end of a run that succeeded, and else dropped.
     pub follow_ups: Vec<FollowUp>,
+    /// What it said; none where it said nothing.
+    pub logs: Option<Logs>,
 }
 
 /// What loading a folder found.

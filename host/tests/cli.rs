@@ -48,6 +48,7 @@ sessions! {
     chain,
     batch,
     status,
+    logs,
 }
 
 #[test]

@@ -146,6 +146,7 @@ pub fn ended(text: &str, queue: &str, state: State, times: (Timestamp, Timestamp
         history: Vec::new(),
         receipt: Receipt { wall_ms: 7, frames: vec!["add".into()], ..Receipt::default() },
         chain: None,
+        logs: None,
         keep,
     }
 }

@@ -87,6 +87,7 @@ async fn settle(backend: &Backend, taken: &Delivery, result: std::result::Result
         history: taken.history.clone(),
         receipt: Receipt::default(),
         chain: None,
+        logs: None,
         keep: RETENTION,
     };
     let effects = vec![Effect::Record(std::sync::Arc::new(record))];

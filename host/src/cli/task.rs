@@ -5,6 +5,7 @@ use crate::config::Config;
 use tasq_host::task::TaskId;
 
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod show;
 pub(crate) mod wait;
 
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     List(list::Args),
     Show(show::Args),
     Wait(wait::Args),
+    Logs(logs::Args),
 }
 
 /// Dispatches to the verb.
@@ -26,6 +28,7 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
         Command::List(args) => list::run(args, config).await,
         Command::Show(args) => show::run(args, config).await,
         Command::Wait(args) => wait::run(args, config).await,
+        Command::Logs(args) => logs::run(args, config).await,
     }
 }
 

@@ -256,6 +256,7 @@ mod tests {
             history: vec![FailedRun { attempt: 1, run: 1, at: Timestamp(0), failure: failure("bad", "once") }],
             receipt: Receipt { frames: vec!["f\nforged   x".into()], ..Receipt::default() },
             chain: None,
+            logs: None,
             keep: std::time::Duration::ZERO,
         }
     }

@@ -6,7 +6,7 @@ use super::KnownChain;
 use crate::broker::Tracked;
 use crate::codec::{self, Unreadable};
 use crate::results::{Cursor, Record};
-use crate::task::{Link, State, Task};
+use crate::task::{Link, Logs, State, Task, TaskId};
 
 /// Everything that is known of a task.
 #[derive(Clone, Debug)]
@@ -18,6 +18,14 @@ pub enum Known {
 }
 
 impl Known {
+    /// The task's id.
+    pub fn id(&self) -> &TaskId {
+        match self {
+            Known::Held(tracked) => &tracked.id,
+            Known::Ended(record, _) => &record.id,
+        }
+    }
+
     /// Where it stands, as users see it.
     pub fn state(&self) -> State {
         match self {
@@ -32,6 +40,11 @@ impl Known {
             Known::Held(_) => None,
             Known::Ended(record, _) => Some(record),
         }
+    }
+
+    /// What its last run said, where it has ended and said anything.
+    pub fn logs(&self) -> Option<std::result::Result<Logs, Unreadable>> {
+        self.record()?.logs.as_deref().map(codec::decode_logs)
     }
 
     /// Where it stands in a chain, if it is a step of one.

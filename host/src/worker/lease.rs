@@ -91,7 +91,7 @@ async fn extend(broker: &dyn Broker, seats: &[(Run, Stop)], lease: Duration) -> 
             for ((run, stop), answer) in seats.iter().zip(answers) {
                 // Also true of a run whose end was written a moment ago: then nobody listens any more.
                 if answer == Held::Gone {
-                    tracing::debug!(task = %run.id, run = run.number, "the lease is gone");
+                    tracing::debug!(task = %run.id, queue = %run.queue, run = run.number, "the lease is gone");
                     stop.wish(Wish::Abandon);
                 }
             }

@@ -69,7 +69,7 @@ async fn settle(backend: &Backend, mut ends: Vec<End>) -> Result<Vec<(Kind, Sett
 /// A dead letter without a record: what the broker refused is the record, or what was to follow.
 async fn bury(backend: &Backend, ends: Vec<End>, why: &Error) -> Result<Vec<(Kind, Settled)>> {
     let dead = |End { run, .. }| {
-        tracing::error!(task = %run.id, run = run.number, "its end is refused, so it goes to the dead letters: {why}");
+        tracing::error!(task = %run.id, queue = %run.queue, run = run.number, "its end is refused, so it goes to the dead letters: {why}");
         End { run, ending: Ending::Dead { keep: RETENTION_DEAD }, effects: Vec::new() }
     };
     let ends: Vec<End> = ends.into_iter().map(dead).collect();

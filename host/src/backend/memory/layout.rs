@@ -215,10 +215,10 @@ impl Layout {
         Pushed { id, created: true }
     }
 
-    /// Every envelope and every result that is kept.
+    /// Every envelope and all that is long in records.
     pub(in crate::backend) fn kept_bytes(&self) -> impl Iterator<Item = &Bytes> {
         let envelopes = self.tasks.values().map(|slot| &slot.envelope);
-        envelopes.chain(self.results.all().chain(self.outbox.all()).filter_map(|record| record.result.as_ref()))
+        envelopes.chain(self.results.all().chain(self.outbox.all()).flat_map(crate::results::Record::long_parts))
     }
 
     fn is_taken(&mut self, id: &TaskId, now: Timestamp) -> bool {
