@@ -10,11 +10,13 @@ use error::{Code, Error};
 
 mod bench;
 mod connect;
+mod doctor;
 mod enqueue;
 mod error;
 mod follow;
 mod handler;
 mod input;
+mod live;
 mod logging;
 mod output;
 mod run;
@@ -58,6 +60,7 @@ enum Command {
     #[command(subcommand)]
     Handler(handler::Command),
     Status(status::Args),
+    Doctor(doctor::Args),
     Bench(bench::Args),
 }
 
@@ -101,6 +104,7 @@ async fn execute(cli: Cli) -> Result<(), Error> {
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
         Command::Status(args) => interruptible(status::run(args, config)).await,
+        Command::Doctor(args) => interruptible(doctor::run(args, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
     }
 }

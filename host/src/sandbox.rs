@@ -32,6 +32,7 @@ pub mod stop;
 mod swap;
 
 use budget::Budget;
+pub use budget::Memory;
 use cache::Cache;
 use engine::Ticker;
 use handlers::Loader;
@@ -263,6 +264,11 @@ impl Sandbox {
             let places = pool.memories() + pool.tables() + pool.stacks();
             pool.component_instances() + pool.core_instances() + places as u64
         })
+    }
+
+    /// What all runs together use of what they may.
+    pub fn memory(&self) -> Memory {
+        self.shared.budget.memory()
     }
 
     /// What a user should know about how the pool is set up: one line each.

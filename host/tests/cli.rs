@@ -49,6 +49,7 @@ sessions! {
     batch,
     status,
     logs,
+    doctor,
 }
 
 #[test]

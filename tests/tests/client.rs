@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tasq_host::backend::{Backend, memory};
+use tasq_host::broker::finding::Finding;
 use tasq_host::broker::{
     Delivery, Depth, Effect, End, HandlerReport, Operations, Order, Reserve, Settled, Standing, WorkerReport,
 };
@@ -293,6 +294,10 @@ impl Operations for Flaky {
 
     async fn workers(&self) -> Result<Vec<WorkerReport>> {
         self.inner.workers().await
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        self.inner.findings().await
     }
 }
 

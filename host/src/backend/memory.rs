@@ -12,6 +12,7 @@ use crate::broker::{Signal, Signals};
 use crate::clock::Clock;
 
 mod broker;
+mod checkup;
 mod ends;
 pub(in crate::backend) mod layout;
 mod leftovers;

@@ -84,7 +84,7 @@ struct Latency {
 
 /// Measures, prints, tidies up.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
-    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR, stderr: None });
+    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR, stderr: None }, std::io::stderr);
     let concurrency = args.concurrency.map_or_else(super::run::default_concurrency, |runs| runs as usize);
     let sandbox = Arc::new(args.sandbox.open(&config, concurrency)?);
     // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
 /// How a log line looks.
@@ -36,12 +37,16 @@ impl Levels {
     }
 }
 
-/// Sets up logging for this process.
-pub(crate) fn start(format: LogFormat, Levels { host, guests, stderr }: Levels) {
+/// Sets up logging for this process, to stderr or to what passes on to it.
+pub(crate) fn start(
+    format: LogFormat,
+    Levels { host, guests, stderr }: Levels,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) {
     let levels = Targets::new().with_default(Level::WARN).with_target("tasq_host", host).with_target("guest", guests);
     let levels = levels.with_target("guest::stderr", stderr.map_or(LevelFilter::OFF, LevelFilter::from_level));
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(false)
         // A failed write would be reported to stderr, which has just failed, and that would be a panic.
         .log_internal_errors(false);

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::error::{Code, Error};
+use super::live::Line;
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, load_folder};
 use super::{connect, follow, input};
@@ -34,6 +35,7 @@ pub(super) fn default_concurrency() -> usize {
 /// The first SIGTERM or Ctrl-C takes no more tasks and lets running ones finish; the second gives them back at once,
 /// without charging an attempt. Files that are put into the handlers folder, replaced or removed take effect at once
 /// (SIGHUP looks again); runs in progress finish on the version they began with. Several workers may share a broker.
+/// On a terminal the last line shows how it goes, unless logs are JSON.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -89,7 +91,8 @@ impl FromStr for Share {
 
 /// Works until it is stopped, or its queues are empty if that is asked.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
-    logging::start(args.log_format, Levels::of(args.verbose));
+    let line = if args.log_format == LogFormat::Text { Line::on_stderr() } else { Line::none() };
+    logging::start(args.log_format, Levels::of(args.verbose), line.clone());
     let concurrency = args.concurrency.map_or_else(default_concurrency, |runs| runs as usize);
     let sandbox = args.sandbox.open(&config, concurrency)?;
     let loaded = load_folder(&sandbox, &args.handlers)?;
@@ -99,10 +102,11 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
     let (stop, stop_now) = stops()?;
     say_hello(&config, &sandbox, &options);
+    let shown = line.show(backend.operations.clone(), sandbox.clone(), &options);
     // Among the runtime's other tasks: from the main thread each turn of the worker would wake another one.
     let working = tokio::spawn(worker::run(backend, sandbox, options, stop, stop_now));
     let summary = working.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))??;
-    drop(following);
+    drop((following, shown));
     say_goodbye(&summary, args.until_empty);
     let died = args.until_empty && summary.dead > 0;
     if died { Err(Error::silent(Code::Failed)) } else { Ok(()) }

@@ -53,7 +53,7 @@ fn what_the_last_run_said_is_kept_with_its_task() {
         assert_eq!(said(&quiet).await, None, "nobody wants it");
         let Logs { lines, dropped } = said(&chatty).await.expect("it said much");
         assert_eq!((lines.len(), dropped, lines[299].level), (300, 0, LogLevel::Warn));
-        assert!(lines[299].text.starts_with("line 299"), "{}", lines[299].text);
+        assert!(lines[299].text.starts_with("line 300"), "{}", lines[299].text);
         let lines = said(&program).await.expect("it said why").lines;
         let lines: Vec<(LogLevel, &str)> = lines.iter().map(|line| (line.level, line.text.as_str())).collect();
         // Of the second run alone.

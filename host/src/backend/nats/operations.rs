@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use super::Nats;
 use super::blobs;
 use super::command::Command;
+use crate::broker::finding::Finding;
 use crate::broker::{Depth, Operations, Standing, WorkerReport};
 use crate::error::Result;
 use crate::results::Filter;
@@ -62,5 +63,9 @@ impl Operations for Nats {
         });
         reports.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(reports)
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        Nats::findings(self).await
     }
 }

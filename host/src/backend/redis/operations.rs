@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use super::scripts::{self, FAR};
 use super::wire::{self, Answer, span};
 use super::{Queues, Redis};
+use crate::broker::finding::Finding;
 use crate::broker::{Depth, Operations, Standing, WorkerReport};
 use crate::error::{Error, Result};
 use crate::results::{Cursor, Filter};
@@ -72,6 +73,10 @@ impl Operations for Redis {
         }
         workers.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(workers)
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        Redis::findings(self).await
     }
 }
 

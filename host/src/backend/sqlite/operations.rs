@@ -11,6 +11,7 @@ use super::Sqlite;
 use super::error::unreadable;
 use super::link::Kind;
 use super::rows::{Columns, collect, limit, stored, tracked};
+use crate::broker::finding::Finding;
 use crate::broker::{Depth, Operations, Standing, WorkerReport};
 use crate::error::{Error, Result};
 use crate::results::Filter;
@@ -64,6 +65,10 @@ impl Operations for Sqlite {
             })
         })
         .await
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        Sqlite::findings(self).await
     }
 }
 

@@ -62,7 +62,7 @@ struct RunView<'a> {
 /// Calls one handler.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     super::expect_file(&args.file)?;
-    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE, stderr: None });
+    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE, stderr: None }, std::io::stderr);
     let json = args.json;
     let sandbox = Arc::new(args.sandbox.open(&config, 1)?);
     let handler = sandbox.load_file(&args.file)?;
