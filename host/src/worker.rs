@@ -293,6 +293,7 @@ impl Shift {
     }
 
     fn take_back(&mut self, handlers: &[Name]) {
+        self.options.tally.end(handlers.len());
         for handler in handlers {
             self.room.leave(handler);
         }

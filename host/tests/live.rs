@@ -76,3 +76,22 @@ fn a_pipe_has_none() {
         assert!(text.contains("stopped") && !text.contains(" · ") && !text.contains('\u{1b}'), "{text:?}");
     }
 }
+
+#[test]
+fn status_is_coloured_and_drawn_anew_on_a_terminal_alone() {
+    let home = home();
+    let fail = r#"tasq-host enqueue misbehave '{"do":"fail","kind":"discard"}' && tasq-host run --handlers wasm --until-empty"#;
+    assert_eq!(sh(fail, home.path()).status.code(), Some(1));
+    let said = |command: &str| String::from_utf8(sh(command, home.path()).stdout).unwrap();
+    let red = "\u{1b}[31m1\u{1b}[0m";
+    assert!(said("script -qec 'tasq-host status' /dev/null").contains(red), "a dead task");
+    for plain in ["tasq-host status", "NO_COLOR=1 script -qec 'tasq-host status' /dev/null"] {
+        let plain = said(plain);
+        assert!(plain.contains("DEAD") && !plain.contains('\u{1b}'), "{plain:?}");
+    }
+    // Three times at least, each over the one before; only the first look may take a while.
+    let watched = said("script -qec 'timeout 5 tasq-host status --watch' /dev/null");
+    assert!(watched.matches("\u{1b}[H").count() >= 3, "{watched:?}");
+    let piped = said("timeout 5 tasq-host status --watch");
+    assert!(piped.matches("DEAD").count() >= 3 && !piped.contains('\u{1b}'), "{piped:?}");
+}

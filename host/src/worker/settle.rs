@@ -42,7 +42,6 @@ pub(super) async fn settle_all(
             seats.push(seat);
         }
         let answers = if ends.is_empty() { Vec::new() } else { settle(backend, ends).await? };
-        tally.end(seats.len());
         leases.leave(seats);
         for (kind, answer) in answers {
             count(&mut summary, tally, kind, answer);

@@ -14,7 +14,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Taken, and their ends not yet written.
+    /// Runs that hold a slot.
     pub fn running(&self) -> u64 {
         self.running.load(Ordering::Relaxed)
     }
