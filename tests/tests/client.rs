@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tasq_host::backend::{Backend, memory};
 use tasq_host::broker::{
-    Delivery, Depth, Effect, End, HandlerReport, Operations, Order, Reserve, Settled, Standing, WorkerReport,
+    Cancel, Delivery, Depth, Effect, End, HandlerReport, Operations, Order, Reserve, Revive, Setting, Settled,
+    Standing, WorkerReport,
 };
 use tasq_host::client::{Known, Shown, Waited};
 use tasq_host::clock::Simulated;
@@ -28,7 +29,7 @@ fn name(text: &str) -> Name {
 fn task_of(shown: Shown) -> Known {
     match shown {
         Shown::Task(known) => known,
-        Shown::Chain(chain) => panic!("expected a task, found {chain:?}"),
+        other => panic!("expected a task, found {other:?}"),
     }
 }
 
@@ -281,6 +282,22 @@ impl Operations for Flaky {
 
     async fn depths(&self, soon: Duration) -> Result<Vec<Depth>> {
         self.inner.depths(soon).await
+    }
+
+    async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>> {
+        self.inner.cancel(ends).await
+    }
+
+    async fn revive(&self, ids: &[TaskId]) -> Result<Vec<Revive>> {
+        self.inner.revive(ids).await
+    }
+
+    async fn remove(&self, ids: &[TaskId]) -> Result<u64> {
+        self.inner.remove(ids).await
+    }
+
+    async fn configure(&self, queue: &Name, settings: &[Setting]) -> Result<()> {
+        self.inner.configure(queue, settings).await
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
