@@ -36,6 +36,26 @@ pub struct Backend {
     pub has_outbox: bool,
 }
 
+/// Something that a backend keeps on its server or disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// As the server or the file system calls it.
+    pub name: String,
+    /// What is in it.
+    pub holds: &'static str,
+}
+
+/// What an open backend at `url` consists of. Nothing in memory has a name.
+pub fn parts(url: &Url) -> Vec<Part> {
+    let parts = match url {
+        Url::Sqlite(options) => sqlite::parts(options),
+        Url::Redis(options) => redis::parts(options),
+        Url::Nats(options) => nats::parts(options),
+        Url::Memory | Url::Other { .. } => Vec::new(),
+    };
+    parts.into_iter().map(|(name, holds)| Part { name, holds }).collect()
+}
+
 /// Opens what `broker` names, creating what is missing, with results on `results` where that is another place.
 pub async fn open(broker: &Url, results: Option<&Url>) -> Result<Backend> {
     let results = results.filter(|&results| results != broker);

@@ -3,12 +3,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Config, Environment, Flags};
+use crate::config::{self, Config, Environment, Flags, Layer};
 use error::{Code, Error};
 
 mod bench;
+mod completions;
 mod connect;
 mod cron;
 mod enqueue;
@@ -18,9 +20,14 @@ mod handler;
 mod input;
 mod logging;
 mod output;
+mod print_config;
 mod queue;
+#[cfg(test)]
+mod reference;
 mod run;
 mod sandbox;
+mod setup;
+mod supervise;
 mod task;
 mod view;
 
@@ -45,7 +52,7 @@ Exit codes:
   130  interrupted")]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -62,13 +69,15 @@ enum Command {
     Cron(cron::Command),
     #[command(subcommand)]
     Handler(handler::Command),
+    Setup(setup::Args),
     Bench(bench::Args),
+    Completions(completions::Args),
 }
 
 /// Parses the process's arguments, does what they say, and tells how it went.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, typed) = match parse() {
+        Ok(parsed) => parsed,
         Err(answer) => {
             // Nowhere is left to say that help or a usage error can't be written.
             let _ = answer.print();
@@ -76,7 +85,7 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if matches!(cli.command, Command::Run(_) | Command::Bench(_)) {
+    if matches!(cli.command, Some(Command::Run(_) | Command::Bench(_))) {
         // A worker's own work is one loop: of two threads, the second would be woken each time only to find nothing.
         runtime.worker_threads(1);
     }
@@ -84,7 +93,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Error::new(Code::Failed, format!("threads can't be started: {error}")).report(),
     };
-    let result = runtime.block_on(execute(cli));
+    let result = runtime.block_on(execute(cli, typed));
     // Whatever still reads or computes, such as a read from a terminal, must not hold up the end.
     runtime.shutdown_background();
     match result {
@@ -93,20 +102,47 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-async fn execute(cli: Cli) -> Result<(), Error> {
-    let config = Config::resolve(cli.flags, Environment::read())?;
+/// What was typed, and of it what belongs to the configuration.
+fn parse() -> Result<(Cli, Layer), clap::Error> {
+    let matches = Cli::command().try_get_matches().or_else(|answer| {
+        let no_command = [ErrorKind::MissingSubcommand, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
+        if !no_command.contains(&answer.kind()) {
+            return Err(answer);
+        }
+        // Only this does without a command.
+        match Cli::command().subcommand_required(false).arg_required_else_help(false).try_get_matches() {
+            Ok(matches) if matches.get_flag("print_config") => Ok(matches),
+            _ => Err(answer),
+        }
+    })?;
+    Ok((Cli::from_arg_matches(&matches)?, config::typed(&matches)))
+}
+
+async fn execute(cli: Cli, typed: Layer) -> Result<(), Error> {
+    let (print_config, json) = (cli.flags.print_config, cli.flags.json);
+    let config = Config::resolve(cli.flags, typed, &Environment::read())?;
+    let Some(command) = cli.command.filter(|_| !print_config) else {
+        return print_config::run(&config, json);
+    };
+    if json && matches!(command, Command::Run(_)) {
+        return Err(
+            Error::usage("--json: expected a command that prints data, found run").hint("its logs: --log-format json")
+        );
+    }
     // A benchmark shares its tasks with nobody.
-    if !matches!(cli.command, Command::Bench(_)) {
+    if !matches!(command, Command::Bench(_)) {
         connect::refuse_memory(&config)?;
     }
-    match cli.command {
+    match command {
         Command::Run(args) => run::run(args, config).await,
         Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Queue(command) => interruptible(queue::run(command, config)).await,
         Command::Cron(command) => interruptible(cron::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
+        Command::Setup(args) => interruptible(setup::run(args, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

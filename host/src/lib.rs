@@ -21,6 +21,7 @@
 //! |---|---|
 //! | [`task`] | plain values: names, tasks, outcomes, states |
 //! | [`text`] | task options as text |
+//! | [`keys`] | TOML files that people write |
 //! | [`client`] | enqueue, wait, look: the way in for Rust producers |
 //! | [`worker`] | reserve → attempt → settle, and the graceful stop |
 //! | [`sandbox`] | loads `.wasm` files and calls one: outcome and receipt |
@@ -66,6 +67,7 @@ pub mod codec;
 pub mod cron;
 pub mod error;
 pub mod group;
+pub mod keys;
 pub mod results;
 pub mod retry;
 pub mod sandbox;

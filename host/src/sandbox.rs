@@ -17,6 +17,7 @@ mod adapt;
 mod budget;
 mod cache;
 mod call;
+pub mod ceilings;
 mod command;
 mod engine;
 mod handlers;
@@ -34,6 +35,7 @@ mod swap;
 
 use budget::Budget;
 use cache::Cache;
+use ceilings::{Ceilings, Operator};
 use engine::Ticker;
 use handlers::Loader;
 pub use manifest::Manifest;
@@ -74,6 +76,8 @@ pub struct Handler {
     pub digest: Arc<str>,
     /// Its limits and grants.
     pub manifest: Manifest,
+    /// Whether it was compiled for this, rather than found in the cache.
+    pub compiled: bool,
     program: Program,
 }
 
@@ -166,6 +170,11 @@ pub struct Loaded {
 impl Sandbox {
     /// Sets up the engine, its threads and its pool. An error means that this machine can't run guests.
     pub fn new(options: Options) -> anyhow::Result<Sandbox> {
+        Sandbox::under(Operator::default(), options)
+    }
+
+    /// The same, where an operator has a say in what manifests and tasks get.
+    pub fn under(operator: Operator, options: Options) -> anyhow::Result<Sandbox> {
         let (engine, mut notes) = engine::build(options.slots, options.pagemap_scan)?;
         let cache = options.cache.as_deref().map(Cache::open).transpose().unwrap_or_else(|reason| {
             notes.push(format!("compiled code is not kept: {reason}"));
@@ -184,12 +193,13 @@ impl Sandbox {
         let shared = call::Shared {
             engine: engine.clone(),
             budget: Arc::new(Budget::new(options.memory_budget)),
+            ceilings: operator.ceilings.clone(),
             turns: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))),
             active,
             wake: Box::new(move || ticker.wake()),
             kept: OnceLock::new(),
         };
-        let loader = Loader { linkers: Linkers::new(&engine)?, engine, cache };
+        let loader = Loader { linkers: Linkers::new(&engine)?, engine, cache, operator };
         Ok(Sandbox {
             shared: Arc::new(shared),
             loader,
@@ -235,6 +245,11 @@ impl Sandbox {
     /// The handlers that are served now. A run keeps the version it began with.
     pub fn handlers(&self) -> Arc<HashMap<Name, Arc<Handler>>> {
         self.served.load_full()
+    }
+
+    /// What no task gets more of, whatever its options say.
+    pub fn ceilings(&self) -> &Ceilings {
+        &self.shared.ceilings
     }
 
     /// Changes when [`Sandbox::handlers`] does.

@@ -52,6 +52,8 @@ sessions! {
     cancel,
     unique,
     queues,
+    config,
+    setup,
 }
 
 #[test]

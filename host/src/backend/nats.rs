@@ -101,6 +101,16 @@ pub async fn open(options: &NatsOptions, tuning: Tuning, foreign_results: bool) 
     })
 }
 
+/// The streams that there are once it has been opened, by name.
+pub fn parts(options: &NatsOptions) -> Vec<(String, &'static str)> {
+    let prefix = &options.prefix;
+    vec![
+        (format!("{prefix}_log"), "every change, since the snapshot before the last"),
+        (format!("{prefix}_snapshots"), "all tasks and results, as they were at two places of the log"),
+        (format!("{prefix}_blobs"), "payloads and results over 4 KiB"),
+    ]
+}
+
 struct Nats {
     link: Arc<Link>,
     replica: Arc<Replica>,

@@ -78,6 +78,16 @@ pub async fn open(options: &RedisOptions, time: Time, foreign_results: bool) -> 
     })
 }
 
+/// The keys that there may be, by name; the server makes each as it is first written.
+pub fn parts(options: &RedisOptions) -> Vec<(String, &'static str)> {
+    let layout = Layout::new(&options.prefix);
+    vec![
+        (layout.queues(), "the queues and their numbers"),
+        (layout.workers(), "the workers that live"),
+        (format!("{}:{{QUEUE}}:*", options.prefix), "tasks and results of each queue"),
+    ]
+}
+
 struct Redis {
     link: Link,
     layout: Layout,

@@ -72,6 +72,17 @@ pub async fn open(options: &SqliteOptions, clock: Arc<dyn Clock>, foreign_result
     })
 }
 
+/// What there is once it has been opened, by name.
+pub fn parts(options: &SqliteOptions) -> Vec<(String, &'static str)> {
+    let beside = |suffix| beside(&options.path, suffix).display().to_string();
+    vec![
+        (options.path.display().to_string(), "tasks, results and what is known of workers"),
+        (beside("-wal"), "what was written last, and its index in -shm"),
+        (beside("-wake"), "touched to wake other processes"),
+        (beside("-workers"), "a locked file for each worker, once there has been one"),
+    ]
+}
+
 struct Sqlite {
     link: Link,
     bell: Arc<Bell>,

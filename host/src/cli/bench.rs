@@ -1,7 +1,6 @@
 //! `tasq-host bench`: what a broker and a handler give on this machine.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +14,9 @@ use tracing::Level;
 
 use super::error::{Code, Error};
 use super::logging::{self, Levels, LogFormat};
-use super::sandbox::{SandboxArgs, load_folder};
+use super::sandbox::{SandboxArgs, handlers, load_folder};
 use super::{connect, input, output};
-use crate::config::Config;
+use crate::config::{ConcurrencyFlag, Config, HandlersFlag};
 
 /// Measure what a broker and a handler give on this machine
 ///
@@ -35,9 +34,8 @@ pub(crate) struct Args {
     /// Its input: a text, @FILE for a file's bytes, - for stdin's [default: nothing]
     #[arg(value_name = "PAYLOAD | @FILE | -")]
     payload: Option<OsString>,
-    /// The folder with the handler
-    #[arg(long, value_name = "DIR")]
-    handlers: PathBuf,
+    #[command(flatten)]
+    _handlers: HandlersFlag,
     /// Tasks to enqueue and drain, and bare calls
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     tasks: u32,
@@ -47,9 +45,8 @@ pub(crate) struct Args {
     /// How far apart these are enqueued
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = input::positive_span)]
     every: Duration,
-    /// Runs at once [default: 16 per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    concurrency: Option<u32>,
+    #[command(flatten)]
+    _concurrency: ConcurrencyFlag,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -85,18 +82,17 @@ struct Latency {
 /// Measures, prints, tidies up.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR });
-    let concurrency = args.concurrency.map_or_else(super::run::default_concurrency, |runs| runs as usize);
+    let (concurrency, handlers) = (config.worker.concurrency, handlers(&config)?);
     let sandbox = Arc::new(args.sandbox.open(&config, concurrency)?);
     // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.
-    let (loaded, payload) = tokio::task::block_in_place(|| {
-        (load_folder(&sandbox, &args.handlers), input::payload(args.payload.as_deref()))
-    });
+    let (loaded, payload) =
+        tokio::task::block_in_place(|| (load_folder(&sandbox, handlers), input::payload(args.payload.as_deref())));
     let (loaded, payload) = (loaded?, payload?);
     let handler = sandbox.handlers().get(&args.handler).cloned();
     let Some(handler) = handler else {
         loaded.refused.iter().for_each(super::sandbox::warn_refused);
         let found =
-            format!("handlers {}: expected {}.wasm, found none that can serve", args.handlers.display(), args.handler);
+            format!("handlers {}: expected {}.wasm, found none that can serve", handlers.display(), args.handler);
         return Err(Error::new(Code::Failed, found));
     };
     let random = TaskId::generate().to_string();

@@ -103,7 +103,7 @@ impl From<tasq_host::error::Error> for Error {
 
 impl From<Misconfigured> for Error {
     fn from(bad: Misconfigured) -> Error {
-        Error::usage(bad.to_string())
+        Error { hint: bad.hint.clone(), ..Error::usage(bad.to_string()) }
     }
 }
 

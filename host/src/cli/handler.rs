@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod list;
 mod new;
+mod precompile;
 mod run;
 
 /// Make and build handlers, look at them, and try them without a broker
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Check(check::Args),
     List(list::Args),
     New(new::Args),
+    Precompile(precompile::Args),
     Run(run::Args),
 }
 
@@ -34,6 +36,7 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
         Command::Check(args) => check::run(&args, &config),
         Command::List(args) => list::run(&args, &config),
         Command::New(args) => new::run(&args),
+        Command::Precompile(args) => precompile::run(&args, &config),
         Command::Run(args) => run::run(args, config).await,
     }
 }

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -17,11 +16,6 @@ use super::error::Error;
 
 /// For who meant no file.
 const ESCAPE: &str = "a payload that begins with @ itself is written \\@";
-
-/// A lease: shorter ones would run out between two extensions.
-pub(crate) fn lease(text: &str) -> Result<Duration, String> {
-    span(text).and_then(|span| text::at_least(span, Duration::from_secs(1)))
-}
 
 /// A moment such as `2026-11-24T06:44:20Z`. One before 1970 is as past as any.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
@@ -142,8 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_have_a_bound_and_moments_their_zone() {
-        assert!(lease("999ms").is_err() && lease("1s").is_ok());
+    fn moments_have_their_zone() {
         assert_eq!(moment("1969-12-31T23:59:59Z").unwrap(), Timestamp(0));
         assert_eq!(moment("1970-01-01T01:00:01+01:00").unwrap(), Timestamp(1000));
         assert!(moment("2026-11-24").is_err() && moment("tomorrow").is_err());

@@ -1,19 +1,10 @@
 //! Logs go to stderr, as text or as JSON.
 
-use clap::ValueEnum;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One object a line.
-    Json,
-}
+pub(crate) use crate::config::LogFormat;
 
 /// What is logged at least: by the host, and by guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,24 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use bytesize::ByteSize;
-use clap::ValueEnum;
 use tasq_host::sandbox::{Loaded, Options, Refusal, Sandbox};
 
 use super::error::{Code, Error};
 use super::output;
-use crate::config::Config;
+use crate::config::{CacheFlag, Config, SandboxFlags};
 
 /// How the sandbox is set up.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Sandbox")]
 pub(crate) struct SandboxArgs {
-    /// Memory that all runs together may use, such as 2GiB [default: 70 % of the container's or machine's]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    memory_budget: Option<ByteSize>,
-    /// Resetting memory by PAGEMAP_SCAN, which is quicker: where it is safe, or never
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = PagemapScan::Auto)]
-    pagemap_scan: PagemapScan,
+    #[command(flatten)]
+    _flags: SandboxFlags,
     #[command(flatten)]
     cache: CacheArgs,
 }
@@ -27,51 +21,52 @@ pub(crate) struct SandboxArgs {
 /// Where compiled handlers are kept.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CacheArgs {
-    /// Folder for compiled handlers [env: TASQ_CACHE_DIR] [default: tasq-host in the user's cache]
-    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    _flag: CacheFlag,
     /// Compile handlers anew each time
-    #[arg(long)]
+    #[arg(long, conflicts_with = "cache")]
     no_cache: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum PagemapScan {
-    Auto,
-    Off,
-}
-
-fn size(text: &str) -> Result<ByteSize, String> {
-    let size = text.parse::<ByteSize>().ok().filter(|size| size.as_u64() > 0);
-    size.ok_or_else(|| "expected a size such as 512MiB or 2GiB".into())
 }
 
 impl SandboxArgs {
     /// A sandbox with room for `slots` runs at once.
     pub(crate) fn open(&self, config: &Config, slots: usize) -> Result<Sandbox, Error> {
-        open(self.options(config, slots))
+        open(config, self.options(config, slots))
     }
 
     fn options(&self, config: &Config, slots: usize) -> Options {
-        let pagemap_scan = self.pagemap_scan == PagemapScan::Auto;
-        let memory_budget = self.memory_budget.map(|size| size.as_u64());
-        Options { slots, pagemap_scan, cache: self.cache.folder(config), memory_budget }
+        let memory_budget = config.memory_budget.map(|size| size.as_u64());
+        Options { slots, pagemap_scan: config.pagemap_scan, cache: self.cache.folder(config), memory_budget }
     }
 }
 
 impl CacheArgs {
     /// A sandbox that only looks at handlers.
     pub(crate) fn open(&self, config: &Config) -> Result<Sandbox, Error> {
-        open(Options { slots: 1, pagemap_scan: true, cache: self.folder(config), memory_budget: None })
+        open_to_look(config, self.folder(config))
     }
 
     fn folder(&self, config: &Config) -> Option<PathBuf> {
-        self.cache.clone().or_else(|| config.cache.clone()).filter(|_| !self.no_cache)
+        config.cache.clone().filter(|_| !self.no_cache)
     }
 }
 
-fn open(options: Options) -> Result<Sandbox, Error> {
-    Sandbox::new(options).map_err(|error| Error::new(Code::Failed, format!("the sandbox can't be set up: {error:#}")))
+/// A sandbox that only looks at handlers, and keeps what it compiles in `cache`.
+pub(crate) fn open_to_look(config: &Config, cache: Option<PathBuf>) -> Result<Sandbox, Error> {
+    open(config, Options { slots: 1, pagemap_scan: true, cache, memory_budget: None })
+}
+
+fn open(config: &Config, options: Options) -> Result<Sandbox, Error> {
+    let failed = |error| Error::new(Code::Failed, format!("the sandbox can't be set up: {error:#}"));
+    Sandbox::under(config.operator.clone(), options).map_err(failed)
+}
+
+/// The folder of handlers, whoever named it.
+pub(crate) fn handlers(config: &Config) -> Result<&Path, Error> {
+    config.worker.handlers.as_deref().ok_or_else(|| {
+        Error::usage("handlers: expected a folder, found none")
+            .hint("say it with --handlers DIR, TASQ_HANDLERS, or `handlers` under [run] in tasq.toml")
+    })
 }
 
 /// Serves what is in `folder`; a folder that can't be read is a mistake in the configuration.
@@ -92,40 +87,5 @@ pub(crate) fn warn_refused(refusal: &Refusal) {
     output::warn(&format!("{refusal}; not served"));
     if let Some(hint) = &refusal.hint {
         output::note(&format!("\nhint: {}\n", output::one_line(hint)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-    use std::path::PathBuf;
-
-    #[derive(Parser)]
-    struct Typed {
-        #[command(flatten)]
-        sandbox: SandboxArgs,
-    }
-
-    fn options(arguments: &[&str]) -> Options {
-        let broker = "sqlite:x".parse().unwrap();
-        let config = Config { broker, results: None, cache: Some("/home/.cache/tasq-host".into()) };
-        let typed = Typed::try_parse_from([&["x"], arguments].concat()).unwrap();
-        typed.sandbox.options(&config, 3)
-    }
-
-    #[test]
-    fn flags_decide_over_the_cache_and_the_budget() {
-        assert_eq!(options(&[]).cache, Some(PathBuf::from("/home/.cache/tasq-host")));
-        assert_eq!(options(&["--cache", "/c"]).cache, Some(PathBuf::from("/c")));
-        assert_eq!(options(&["--no-cache"]).cache, None);
-        assert_eq!(options(&["--memory-budget", "2GiB"]).memory_budget, Some(2 << 30));
-        assert!(options(&[]).pagemap_scan && !options(&["--pagemap-scan", "off"]).pagemap_scan);
-        assert_eq!(options(&[]).slots, 3);
-    }
-
-    #[test]
-    fn a_size_is_more_than_nothing() {
-        assert!(size("0").is_err() && size("x").is_err() && size("-1").is_err() && size("1").is_ok());
     }
 }

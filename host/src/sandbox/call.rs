@@ -12,6 +12,7 @@ use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::budget::Budget;
+use super::ceilings::Ceilings;
 use super::command::{self, Surroundings};
 use super::imports::{self, State, TaskFacts, TaskHandler};
 use super::limits::Limits;
@@ -28,6 +29,7 @@ use crate::task::{Failure, FailureKind, Outcome, PAYLOAD, Receipt, Timestamp, Ve
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) budget: Arc<Budget>,
+    pub(super) ceilings: Ceilings,
     /// One less than there are threads for guests, at least one.
     pub(super) turns: Arc<Semaphore>,
     pub(super) active: Arc<AtomicUsize>,
@@ -93,8 +95,8 @@ impl Shared {
         (self.wake)();
         let began = Instant::now();
         let options = &call.task.options;
-        let timeout = options.timeout.or(handler.manifest.timeout).unwrap_or(TIMEOUT);
-        let cpu = options.cpu.or(handler.manifest.cpu).unwrap_or(CPU);
+        let timeout = self.ceilings.timeout(options.timeout.or(handler.manifest.timeout).unwrap_or(TIMEOUT));
+        let cpu = self.ceilings.cpu(options.cpu.or(handler.manifest.cpu).unwrap_or(CPU));
         let memory = handler.manifest.memory.map_or(MEMORY, |memory| memory.as_u64());
         let deadline = began.checked_add(timeout).unwrap_or(began + Duration::from_secs(1 << 31));
         let meter = Meter::new(cpu, began, deadline);

@@ -15,6 +15,7 @@ use wasmtime::{Engine, Module};
 use super::adapt::{self, Misfit};
 use super::cache::{Cache, Compiled};
 use super::call::MESSAGE;
+use super::ceilings::Operator;
 use super::kinds::{self, Kind};
 use super::output::printable;
 use super::program::{Code, Linkers};
@@ -29,6 +30,7 @@ pub(super) struct Loader {
     pub(super) engine: Engine,
     pub(super) linkers: Linkers,
     pub(super) cache: Option<Cache>,
+    pub(super) operator: Operator,
 }
 
 /// A file's bytes and name.
@@ -92,7 +94,8 @@ impl Loader {
     pub(super) fn file(&self, file: &Path, before: Option<&Arc<Handler>>) -> Result<Arc<Handler>, Refusal> {
         let name = name_of(file)?;
         let wasm = read(file)?;
-        let manifest = Manifest::beside(file)?;
+        let manifest = self.operator.settle(Manifest::beside(file)?);
+        let manifest = manifest.map_err(|reason| refuse(&file.with_extension("toml"), reason))?;
         if let Some(before) = before.filter(|before| *before.digest == *wasm.digest && before.manifest == manifest) {
             return Ok(before.clone());
         }
@@ -101,10 +104,10 @@ impl Loader {
             let hint = "put the file back that the manifest names, or change its `digest`".to_owned();
             return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
         }
-        let code = self.compile(file, &wasm)?;
+        let (code, compiled) = self.compile(file, &wasm)?;
         let program = self.linkers.link(&self.engine, file, &code)?;
         check_memory(file, &code, &manifest)?;
-        Ok(Arc::new(Handler { name, digest: wasm.digest.into(), manifest, program }))
+        Ok(Arc::new(Handler { name, digest: wasm.digest.into(), manifest, compiled, program }))
     }
 
     /// What the host would make of a file. An error only where it can't be read.
@@ -112,7 +115,7 @@ impl Loader {
         let wasm = read(file)?;
         let (imports, refusal) = match self.compile(file, &wasm) {
             Err(refusal) => (Vec::new(), Some(refusal)),
-            Ok(code) => {
+            Ok((code, _)) => {
                 // A manifest that can't be read grants nothing, and is what the refusal is about.
                 let grants = Manifest::beside(file).unwrap_or_default().grants;
                 (code.imports(&self.engine, &grants), self.file(file, None).err())
@@ -121,7 +124,8 @@ impl Loader {
         Ok(Inspection { digest: wasm.digest, bytes: wasm.bytes.len() as u64, imports, refusal })
     }
 
-    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Code, Refusal> {
+    /// The code, and whether it was compiled just now.
+    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<(Code, bool), Refusal> {
         let invalid = |what, error| refuse(file, format!("not a valid {what}: {}", one_line(&error)));
         let digest = wasm.digest.trim_start_matches("sha256:");
         match kinds::of(&wasm.bytes) {
@@ -131,11 +135,11 @@ impl Loader {
             }
             Kind::Component => {
                 let compiled = self.compiled(digest, || Ok(Cow::Borrowed(&wasm.bytes)))?;
-                compiled.map(Code::Component).map_err(|error| invalid("component", error))
+                compiled.map(|(code, new)| (Code::Component(code), new)).map_err(|error| invalid("component", error))
             }
             Kind::Module => {
                 let compiled = self.compiled(digest, || Ok(Cow::Borrowed(&wasm.bytes)))?;
-                compiled.map(Code::Module).map_err(|error| invalid("module", error))
+                compiled.map(|(code, new)| (Code::Module(code), new)).map_err(|error| invalid("module", error))
             }
             Kind::Handler(version) => {
                 let adapted = || {
@@ -147,22 +151,22 @@ impl Loader {
                     adapt::component(&wasm.bytes, &version).map(Cow::Owned).map_err(misfit)
                 };
                 let compiled = self.compiled(&format!("{digest}-{:016x}", adapt::mark()), adapted)?;
-                compiled.map(Code::Component).map_err(|error| invalid("module", error))
+                compiled.map(|(code, new)| (Code::Component(code), new)).map_err(|error| invalid("module", error))
             }
         }
     }
 
-    /// What the cache has under `name`, else what the compiler makes of `wasm`.
+    /// What the cache has under `name`, else, new, what the compiler makes of `wasm`.
     fn compiled<'a, T: Compiled>(
         &self,
         name: &str,
         wasm: impl FnOnce() -> Result<Cow<'a, [u8]>, Refusal>,
-    ) -> Result<wasmtime::Result<T>, Refusal> {
-        let Some(cache) = &self.cache else { return Ok(T::new(&self.engine, &wasm()?)) };
+    ) -> Result<wasmtime::Result<(T, bool)>, Refusal> {
+        let Some(cache) = &self.cache else { return Ok(T::new(&self.engine, &wasm()?).map(|code| (code, true))) };
         if let Some(kept) = cache.kept(&self.engine, name) {
-            return Ok(Ok(kept));
+            return Ok(Ok((kept, false)));
         }
-        Ok(cache.compile(&self.engine, name, &wasm()?))
+        Ok(cache.compile(&self.engine, name, &wasm()?).map(|code| (code, true)))
     }
 }
 

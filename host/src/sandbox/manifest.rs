@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::Refusal;
 use super::engine::MAX_MEMORY;
 use super::handlers::{contents, refuse};
+use crate::keys;
 use crate::task::{Backoff, Name};
 
 /// What a handler's author says about it; everything is optional.
@@ -132,19 +133,12 @@ fn check_keys(file: &Path, above: &str, table: &toml::Table, known: &[&str]) -> 
     let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else {
         return Ok(());
     };
-    let nearest =
-        known.iter().max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
-    let hint = match nearest.filter(|nearest| strsim::jaro_winkler(nearest, unknown) > 0.7) {
-        Some(nearest) => format!("did you mean `{above}{nearest}`?"),
-        None => format!("known keys: {}", known.join(", ")),
-    };
+    let hint = keys::hint(above, unknown, known);
     Err(Refusal { hint: Some(hint), ..refuse(file, format!("unknown key `{above}{}`", unknown.escape_debug())) })
 }
 
 fn unreadable(file: &Path, text: &str, error: &toml::de::Error) -> Refusal {
-    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-    let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-    refuse(file, format!("{place}{}", error.message().replace('\n', " ")))
+    refuse(file, keys::mistake(text, error))
 }
 
 fn backoff<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Backoff>, D::Error> {

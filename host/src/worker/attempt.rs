@@ -70,8 +70,9 @@ async fn attempt(
 ) -> Finished {
     let manifest = handler.map(|handler| &handler.manifest);
     let options = &task.options;
+    let max_retries = options.max_retries.or(manifest.and_then(|its| its.max_retries)).unwrap_or(MAX_RETRIES);
     let policy = Policy {
-        max_retries: options.max_retries.or(manifest.and_then(|its| its.max_retries)).unwrap_or(MAX_RETRIES),
+        max_retries: crew.sandbox.ceilings().max_retries(max_retries),
         backoff: options.backoff.or(manifest.and_then(|its| its.backoff)).unwrap_or(Backoff::DEFAULT),
         keep_dead: RETENTION_DEAD,
     };

@@ -1,13 +1,11 @@
 //! `tasq-host handler list`: what a folder would serve.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use super::super::error::{Code, Error};
 use super::super::output;
-use super::super::sandbox::{CacheArgs, load_folder, warn_refused};
-use crate::config::Config;
+use super::super::sandbox::{CacheArgs, handlers, load_folder, warn_refused};
+use crate::config::{Config, HandlersFlag};
 use tasq_host::retry::MAX_RETRIES;
 use tasq_host::sandbox::{CPU, Handler, MEMORY, Manifest, TIMEOUT};
 use tasq_host::task::{Backoff, millis};
@@ -20,9 +18,8 @@ use tasq_host::task::{Backoff, millis};
 Example:
   tasq-host handler list --handlers ./wasm")]
 pub(crate) struct Args {
-    /// The folder of NAME.wasm files
-    #[arg(long, value_name = "DIR")]
-    handlers: PathBuf,
+    #[command(flatten)]
+    _handlers: HandlersFlag,
     /// Print one JSON object a line; numbers carry their unit in the name
     #[arg(long)]
     json: bool,
@@ -49,18 +46,18 @@ struct HandlerView {
 /// Lists one folder.
 pub(crate) fn run(args: &Args, config: &Config) -> Result<(), Error> {
     let sandbox = args.cache.open(config)?;
-    let loaded = load_folder(&sandbox, &args.handlers)?;
+    let loaded = load_folder(&sandbox, handlers(config)?)?;
     let served = sandbox.handlers();
-    let mut handlers: Vec<_> = served.values().map(|handler| HandlerView::of(handler)).collect();
-    handlers.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut listed: Vec<_> = served.values().map(|handler| HandlerView::of(handler)).collect();
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
     if args.json {
-        for handler in &handlers {
+        for handler in &listed {
             output::json(handler)?;
         }
-    } else if handlers.is_empty() {
+    } else if listed.is_empty() {
         output::note("no handlers");
     } else {
-        output::line(&table(&handlers))?;
+        output::line(&table(&listed))?;
     }
     loaded.refused.iter().for_each(warn_refused);
     if loaded.refused.is_empty() { Ok(()) } else { Err(Error::silent(Code::Failed)) }
