@@ -38,9 +38,9 @@ test-languages: ## Of the tests, those of handlers in other languages: every lan
 	cargo test -p tasq-tests --test languages
 
 .PHONY: chaos
-chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count what became of the tasks
+chaos: tools ## Kill workers and servers under TASKS (100000) tasks, chains and groups, then count; BROKER=redis for one alone
 	$(HOST) --bin chaos
-	$${CARGO_TARGET_DIR:-target}/debug/chaos --seconds $(or $(SECONDS),60)
+	$${CARGO_TARGET_DIR:-target}/debug/chaos --tasks $(or $(TASKS),100000) $(BROKER)
 
 .PHONY: corpus
 corpus: tools ## Try the hostile corpus and write docs/CORPUS.md: each case with its end and its time

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tasq_host::client::{Client, Known, NewTask};
 use tasq_host::results::{Filter, Record};
 use tasq_host::task::{State, TaskOptions};
-use tasq_tests::chaos::{self, Sqlite, Storm, Tally};
+use tasq_tests::chaos::stages::{Nats, Redis, Sqlite};
+use tasq_tests::chaos::{self, Stage, Storm, Tally};
 use tasq_tests::guests::guest;
 use tasq_tests::processes::{GuestRun, WorkerProcess, at_once, now, until};
 use tokio::runtime::Runtime;
@@ -197,12 +198,30 @@ fn a_worker_that_was_frozen_for_longer_than_its_leases_changes_nothing_any_more(
     assert_eq!(place.done(), done, "a late end changed something");
 }
 
+/// `make chaos` in short.
+fn storm(stage: &mut dyn Stage) -> Tally {
+    let nap = Duration::from_millis(300);
+    let storm = Storm { tasks: 500, chains: 40, groups: 10, nap, kills: 5, workers: 2, producers: 2 };
+    let tally = chaos::run(&program(), stage, &storm);
+    println!("{storm}\n{}\n{tally}", Tally::HEAD);
+    assert!(tally.is_sound(), "{tally:?}");
+    assert!(tally.kills > 1 && tally.lost > 0, "the storm did nothing: {tally:?}");
+    tally
+}
+
 #[test]
 fn workers_that_die_at_random_while_producers_go_on_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let storm = Storm { time: Duration::from_secs(4), workers: 2, producers: 2 };
-    let tally = chaos::run(&program(), &mut Sqlite(folder.path().join("tasq.db")), &storm);
-    println!("{}\n{tally}", Tally::HEAD);
-    assert!(tally.is_sound(), "{tally:?}");
-    assert!(tally.kills > 1 && tally.lost > 0, "the storm did nothing: {tally:?}");
+    storm(&mut Sqlite(folder.path().join("tasq.db")));
+}
+
+#[test]
+fn neither_does_a_redis_server_that_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(storm(&mut Redis::start(folder.path())).strikes > 0);
+}
+
+#[test]
+fn neither_does_a_nats_server_that_dies() {
+    assert!(storm(&mut Nats::start()).strikes > 0);
 }

@@ -21,8 +21,10 @@ use crate::task::Name;
 
 mod broker;
 mod error;
+mod kept;
 mod layout;
 mod link;
+mod list;
 mod operations;
 mod reserve;
 mod results;
@@ -67,6 +69,8 @@ pub async fn open(options: &RedisOptions, time: Time, foreign_results: bool) -> 
     let redis = Arc::new(Redis { link, layout, queues: Mutex::default(), ear, foreign_results });
     // Also finds out whether the server lets us work: a replica doesn't, nor does one without rights for scripts.
     redis.meet(&[]).await?;
+    // So that nothing is missed that is said from now on.
+    redis.ear.hears().await;
     Ok(Backend {
         broker: redis.clone(),
         signals: redis.clone(),

@@ -11,6 +11,8 @@ use tasq_tests::nouns::{DAY, asking};
 
 mod crashes;
 mod footprint;
+mod gone;
+mod listing;
 mod trouble;
 
 /// Far more than anything here takes.

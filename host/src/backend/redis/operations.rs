@@ -1,50 +1,26 @@
 //! Looking and reporting.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::try_join_all;
-use redis::ScriptInvocation;
 
 use super::broker::{chunks, weight};
-use super::scripts::{self, FAR};
+use super::scripts;
 use super::wire::{self, Answer, Taken, span};
-use super::{Queues, Redis};
+use super::{Queues, Redis, kept};
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::{Error, Result};
-use crate::results::{Cursor, Filter};
-use crate::task::{Name, State, TaskId, Timestamp, WorkerId};
+use crate::results::Filter;
+use crate::task::{Name, TaskId, WorkerId};
 
-/// So many tasks are walked over in one call.
-const PAGE: usize = 500;
 /// So many are read in one call: each may have 4 MiB.
 const READ: usize = 50;
 
 #[async_trait]
 impl Operations for Redis {
     async fn list(&self, filter: &Filter) -> Result<Vec<Standing>> {
-        let queues = self.meet(&[]).await?;
-        let asked = |queue: &&Name| filter.queue.as_ref().is_none_or(|wanted| wanted == *queue);
-        let matches = |standing: &Standing| match standing {
-            Standing::Here(here) => !here.state.is_final() && filter.state.is_none_or(|state| state == here.state),
-            Standing::Leaving(_) => false,
-        };
-        let (mut found, mut rest) = (Vec::new(), filter.clone());
-        loop {
-            let mut newest = BTreeSet::new();
-            for queue in queues.keys().filter(asked) {
-                self.scan(queue, &rest, &mut newest).await?;
-            }
-            let ids: Vec<TaskId> = newest.iter().rev().map(|Cursor(_, id)| id.clone()).collect();
-            found.extend(self.standings(&queues, &ids).await?.into_iter().flatten().filter(matches));
-            // Some may have moved on since they were found: then there are more.
-            if newest.len() < rest.limit || found.len() == filter.limit {
-                return Ok(found);
-            }
-            (rest.limit, rest.after) = (filter.limit - found.len(), newest.pop_first());
-        }
+        self.unfinished(filter).await
     }
 
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
@@ -165,52 +141,8 @@ impl Operations for Redis {
 }
 
 impl Redis {
-    /// Brings only times and ids here. An order of its own would cost every task something, so this walks over the
-    /// places where tasks are, as far as those have an order not over all of them. `newest` never has more than the
-    /// filter's limit.
-    async fn scan(&self, queue: &Name, filter: &Filter, newest: &mut BTreeSet<Cursor>) -> Result<()> {
-        for place in places(filter.state) {
-            let mut cursor = Bytes::new();
-            loop {
-                let call = self.page(queue, filter, place, &cursor, newest);
-                let mut answer = Answer::new(self.link.send(&call).await?)?;
-                cursor = answer.bytes()?;
-                while !answer.is_over() {
-                    newest.insert(Cursor(Timestamp(answer.number()?), wire::id(&answer.bytes()?)?));
-                    if newest.len() > filter.limit {
-                        newest.pop_first();
-                    }
-                }
-                if cursor.is_empty() {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn page(
-        &self,
-        queue: &Name,
-        filter: &Filter,
-        place: &str,
-        cursor: &[u8],
-        newest: &BTreeSet<Cursor>,
-    ) -> ScriptInvocation<'static> {
-        let mut call = self.link.call(&scripts::SCAN);
-        self.layout.keys(queue, &mut call);
-        let handler = filter.handler.as_ref().map_or("", Name::as_str);
-        call.arg(place).arg(cursor).arg(PAGE).arg(filter.state.map_or("", State::as_str)).arg(handler);
-        let (before, id) = filter.after.as_ref().map_or((FAR, ""), |before| (before.0.0.min(FAR), before.1.as_str()));
-        call.arg(before).arg(id);
-        let oldest = newest.first().filter(|_| newest.len() == filter.limit);
-        let (after, id) = oldest.map_or((0, ""), |after| (after.0.0.min(FAR), after.1.as_str()));
-        call.arg(after).arg(id);
-        call
-    }
-
     /// Asks each queue: there are few.
-    async fn standings(&self, queues: &Queues, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
+    pub(super) async fn standings(&self, queues: &Queues, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
         let mut found = vec![None; ids.len()];
         for (ids, found) in ids.chunks(READ).zip(found.chunks_mut(READ)) {
             for standings in try_join_all(queues.keys().map(|queue| self.standings_in(queue, ids))).await? {
@@ -232,7 +164,7 @@ impl Redis {
             call.arg(id.as_str());
         }
         let mut answer = Answer::new(self.link.send(&call).await?)?;
-        ids.iter().map(|id| wire::standing(&mut answer, id, queue)).collect()
+        ids.iter().map(|id| kept::standing(&mut answer, id, queue)).collect()
     }
 
     async fn depth(&self, queue: &Name, soon: Duration) -> Result<Depth> {
@@ -248,7 +180,7 @@ impl Redis {
             running: answer.number()?,
             parked: answer.number()?,
             dead: answer.number()?,
-            settings: wire::settings(&mut answer)?,
+            settings: kept::settings(&mut answer)?,
         })
     }
 
@@ -263,17 +195,5 @@ impl Redis {
                 return Ok(());
             }
         }
-    }
-}
-
-/// Where tasks of a state are, in the order in which they move on: one that does meanwhile isn't missed.
-fn places(state: Option<State>) -> &'static [&'static str] {
-    match state {
-        None => &["x", "s", "p0", "p1", "p2", "k0", "k1", "k2", "x"],
-        Some(State::Scheduled) => &["s"],
-        Some(State::Pending) => &["s", "p0", "p1", "p2", "k0", "k1", "k2"],
-        Some(State::Running) => &["x"],
-        Some(State::Parked) => &["k0", "k1", "k2"],
-        Some(State::Done | State::Dead | State::Cancelled) => &[],
     }
 }

@@ -7,8 +7,9 @@ use futures_util::future::try_join_all;
 use redis::ScriptInvocation;
 
 use super::Redis;
+use super::kept::delivery;
 use super::scripts::CLAIM;
-use super::wire::{Answer, delivery, span};
+use super::wire::{Answer, span};
 use crate::broker::shares::shares;
 use crate::broker::{Delivery, Order, Reserve};
 use crate::error::Result;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::layout::{Blocks, Search};
 use super::scripts::FAR;
 use super::wire::{self, Answer};
-use super::{Redis, scripts};
+use super::{Redis, kept, scripts};
 use crate::error::Result;
 use crate::schedules::{Plans, Put, Schedules, Tick, Ticked};
 use crate::task::{Name, Timestamp};
@@ -30,7 +30,7 @@ impl Schedules for Redis {
         let now = Timestamp(answer.number()?);
         let mut plans = Vec::new();
         while !answer.is_over() {
-            plans.push(wire::plan(&answer.bytes()?, answer.bytes()?)?);
+            plans.push(kept::plan(&answer.bytes()?, answer.bytes()?)?);
         }
         plans.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Plans { now, plans })

@@ -31,6 +31,8 @@ struct Shared {
     signals: broadcast::Sender<Signal>,
     /// Somebody listens for the first time: only then are all ends of all processes worth their way here.
     listened: Notify,
+    /// The server was asked for the first time to tell what others say, whatever came of it.
+    hears: Notify,
 }
 
 impl Ear {
@@ -39,6 +41,7 @@ impl Ear {
             woken: broadcast::Sender::new(SIGNALS),
             signals: broadcast::Sender::new(SIGNALS),
             listened: Notify::new(),
+            hears: Notify::new(),
         });
         let origin = uuid::Uuid::now_v7().simple().to_string();
         let hearing = Hearing {
@@ -51,6 +54,11 @@ impl Ear {
             ends: false,
         };
         Ear { shared, origin, _hearing: AbortOnDropHandle::new(tokio::spawn(hearing.for_ever())) }
+    }
+
+    /// Until what others say comes here, or can't be had now: to be awaited by one, once.
+    pub(super) async fn hears(&self) {
+        let _ = tokio::time::timeout(PAUSES[1], self.shared.hears.notified()).await;
     }
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Signal> {
@@ -80,7 +88,7 @@ struct Hearing {
     cancels: String,
     origin: String,
     shared: Arc<Shared>,
-    /// Whether ends and cancels are listened to.
+    /// Whether ends are listened to.
     ends: bool,
 }
 
@@ -91,6 +99,7 @@ impl Hearing {
             if self.hear().await.is_ok() {
                 pause = PAUSES[0];
             }
+            self.shared.hears.notify_one();
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES[1]);
         }
@@ -99,10 +108,11 @@ impl Hearing {
     /// Until the connection is gone; an error where there was none.
     async fn hear(&mut self) -> redis::RedisResult<()> {
         let (mut sink, mut stream) = self.client.get_async_pubsub().await?.split();
-        sink.subscribe(&self.wake).await?;
+        sink.subscribe(&[&self.wake, &self.cancels]).await?;
         if self.ends {
-            sink.subscribe(&[&self.ended, &self.cancels]).await?;
+            sink.subscribe(&self.ended).await?;
         }
+        self.shared.hears.notify_one();
         // What was said before has been missed.
         self.missed();
         loop {
@@ -118,7 +128,7 @@ impl Hearing {
                 },
                 () = self.shared.listened.notified(), if !self.ends => {
                     self.ends = true;
-                    if sink.subscribe(&[&self.ended, &self.cancels]).await.is_err() {
+                    if sink.subscribe(&self.ended).await.is_err() {
                         return Ok(());
                     }
                     self.missed();
