@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use tasq_host::backend::url::Url;
+use tasq_host::cron::Entry;
 use tasq_host::sandbox::ceilings::{Ceilings, Defaults, Operator};
 use tasq_host::text;
 
@@ -25,6 +26,8 @@ pub(crate) use values::{Kind, LogFormat, Share};
 pub(crate) struct Config {
     /// The file that was read, and who named it.
     pub(crate) file: (Option<PathBuf>, Origin),
+    /// The schedules of the file, if there is one.
+    pub(crate) cron: Option<Vec<Entry>>,
     /// Where tasks live.
     pub(crate) broker: Url,
     /// Where results go, if they were given a place of their own.
@@ -88,14 +91,16 @@ impl Config {
             None => Origin::Default,
         };
         let file = file::read(named)?;
-        let path = file.as_ref().map(|(path, _)| path.clone());
-        Ok(Config { file: (path, origin), ..Config::of(typed, environment, file)? })
+        let (path, cron) = file.as_ref().map(|file| (file.path.clone(), file.cron.clone())).unzip();
+        let file = file.map(|file| (file.path, file.layer));
+        Ok(Config { file: (path, origin), cron, ..Config::of(typed, environment, file)? })
     }
 
     fn of(typed: Layer, environment: &Environment, file: Option<(PathBuf, Layer)>) -> Result<Config, Misconfigured> {
         let settings = Settings::merge(typed, environment, file)?;
         Ok(Config {
             file: (None, Origin::Default),
+            cron: None,
             broker: settings.one("broker", str::parse::<Url>)?.expect("it has a default"),
             results: settings.one("results", str::parse::<Url>)?,
             cache: settings.path("cache"),
@@ -216,7 +221,7 @@ mod tests {
 
     fn resolve(typed: &[&str], variables: &[&str], file: &str) -> Result<Config, Misconfigured> {
         let path = Path::new("tasq.toml");
-        let file = file::parse(path, file)?;
+        let (file, _) = file::parse(path, file)?;
         Config::of(layer(typed), &environment(variables), Some((path.into(), file)))
     }
 

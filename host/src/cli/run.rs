@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tasq_host::backend::Backend;
 use tasq_host::broker::Order;
+use tasq_host::client::Synced;
 use tasq_host::task::Name;
 use tasq_host::worker::{self, Options, Queues, Summary};
-use tasq_host::{backend, sandbox};
+use tasq_host::{Client, backend, sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -56,6 +58,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let following = follow::start(sandbox.clone(), handlers.to_owned(), loaded)?;
     let options = options(&args, &config.worker);
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
+    sync_schedules(&config, &backend).await?;
     let (stop, stop_now) = stops()?;
     say_hello(&config, &sandbox, &options);
     let _supervised = supervise::ready(sandbox.clone());
@@ -67,6 +70,16 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     say_goodbye(&summary, args.until_empty);
     let died = args.until_empty && summary.dead > 0;
     if died { Err(Error::silent(Code::Failed)) } else { Ok(()) }
+}
+
+/// Makes the schedules that belong to the file what it says now. Without a file they stay as another worker's says.
+async fn sync_schedules(config: &Config, backend: &Backend) -> Result<(), Error> {
+    let Some(entries) = &config.cron else { return Ok(()) };
+    let client = Client::new(backend.clone());
+    let Synced { changed, removed } = connect::within(config, client.sync_schedules(entries)).await?;
+    changed.iter().for_each(|name| tracing::info!("schedule {name} is what the file says"));
+    removed.iter().for_each(|name| tracing::info!("schedule {name} is gone from the file, and removed"));
+    Ok(())
 }
 
 fn options(args: &Args, worker: &Worker) -> Options {

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use tasq_host::cron::Entry;
 use tasq_host::keys;
 
 use super::Misconfigured;
@@ -15,15 +17,24 @@ use super::values::Kind;
 /// Looked for in the working folder unless a file is named.
 const USUAL: &str = "tasq.toml";
 
+/// A file that was read.
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    /// The values of its keys.
+    pub(super) layer: Layer,
+    /// Its tables `[[cron]]`.
+    pub(super) cron: Vec<Entry>,
+}
+
 /// What `named` says, and who named it; else what the usual file says, if it is there.
-pub(super) fn read(named: Option<(PathBuf, &'static str)>) -> Result<Option<(PathBuf, Layer)>, Misconfigured> {
+pub(super) fn read(named: Option<(PathBuf, &'static str)>) -> Result<Option<File>, Misconfigured> {
     let (path, who) = named.map_or_else(|| (PathBuf::from(USUAL), None), |(path, who)| (path, Some(who)));
     let wrong = |found: &str| {
         let (origin, shown) = (who.unwrap_or(USUAL), path.display());
         Misconfigured::of(origin, format!("{shown}: expected a file, found {found}"))
     };
     match fs::read_to_string(&path) {
-        Ok(text) => parse(&path, &text).map(|layer| Some((path, layer))),
+        Ok(text) => parse(&path, &text).map(|(layer, cron)| Some(File { path, layer, cron })),
         Err(error) if error.kind() == ErrorKind::NotFound && who.is_none() => Ok(None),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(wrong("nothing")),
         Err(_) if path.is_dir() => Err(wrong("a folder")),
@@ -31,14 +42,16 @@ pub(super) fn read(named: Option<(PathBuf, &'static str)>) -> Result<Option<(Pat
     }
 }
 
-/// The values of a file's keys.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, Misconfigured> {
+/// The values of a file's keys, and its schedules.
+pub(super) fn parse(path: &Path, text: &str) -> Result<(Layer, Vec<Entry>), Misconfigured> {
     let wrong = |problem: String| Misconfigured::of(path.display(), problem);
     let tree: toml::Table = toml::from_str(text).map_err(|error| wrong(keys::mistake(text, &error)))?;
-    let mut layer = Layer::new();
+    let (mut layer, mut cron) = (Layer::new(), Vec::new());
     for (name, value) in tree {
         match value {
-            // A table of another shape, with a parser of its own, would get its arm here.
+            toml::Value::Array(tables) if name == "cron" => {
+                cron = tables.into_iter().map(schedule).collect::<Result<_, _>>().map_err(wrong)?;
+            }
             toml::Value::Table(table) if tables().any(|known| known == name) => {
                 for (key, value) in table {
                     let full = format!("{name}.{key}");
@@ -57,7 +70,16 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, Misconfigured> {
             },
         }
     }
-    Ok(layer)
+    Ok((layer, cron))
+}
+
+/// One of the tables `[[cron]]`, looked at now: a broker isn't needed to tell what is wrong with it.
+fn schedule(table: toml::Value) -> Result<Entry, String> {
+    let named = table.get("name").and_then(toml::Value::as_str).unwrap_or_default().escape_debug().to_string();
+    let entry = Entry::deserialize(table);
+    let entry = entry.map_err(|bad| format!("cron {named}: {}", bad.message().replace('\n', " ")))?;
+    entry.schedule().map_err(|bad| bad.message)?;
+    Ok(entry)
 }
 
 fn unknown(path: &Path, table: &str, key: &str) -> Misconfigured {
@@ -108,7 +130,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> (String, Option<String>) {
-        let bad = parse(Path::new("tasq.toml"), text).unwrap_err();
+        let bad = parse(Path::new("tasq.toml"), text).err().unwrap();
         (bad.to_string(), bad.hint)
     }
 
@@ -139,6 +161,13 @@ mod tests {
             ("run = 1", "run: expected a table, found 1"),
             ("broker = [\"a\"]", "broker: expected a text, found an array"),
             ("broker =", "line 1: "),
+            ("cron = 1", "unknown key `cron`"),
+            ("[[cron]]\nname = \"n\"\nhandler = \"h\"", "cron n: missing field `expression`"),
+            ("[[cron]]\nname = \"n\"\ncolour = 1", "cron n: unknown field `colour`"),
+            (
+                "[[cron]]\nname = \"n\"\nhandler = \"h\"\nexpression = \"* *\"",
+                "cron n: cron expression \"* *\": expected minute",
+            ),
         ] {
             let (message, _) = refused(text);
             assert!(message.starts_with(&format!("tasq.toml: {want}")), "{text}: {message}");
@@ -149,9 +178,9 @@ mod tests {
     fn only_a_file_that_was_named_has_to_be_there() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("no.toml");
-        let bad = read(Some((missing.clone(), "--config"))).unwrap_err().to_string();
+        let bad = read(Some((missing.clone(), "--config"))).err().unwrap().to_string();
         assert_eq!(bad, format!("--config: {}: expected a file, found nothing", missing.display()));
-        let bad = read(Some((folder.path().into(), "TASQ_CONFIG"))).unwrap_err().to_string();
+        let bad = read(Some((folder.path().into(), "TASQ_CONFIG"))).err().unwrap().to_string();
         assert!(bad.starts_with("TASQ_CONFIG: ") && bad.ends_with("found a folder"), "{bad}");
     }
 }

@@ -8,8 +8,8 @@ use tasq_host::clock::{Clock, System};
 use tasq_host::codec;
 use tasq_host::results::Record;
 use tasq_host::task::{
-    Backoff, Chain, FailedRun, Failure, FailureKind, Headers, Link, LogLevel, LogLine, Logs, Name, Priority, Receipt,
-    State, Step, Task, TaskId, TaskOptions, check_header,
+    Backoff, Chain, FailedRun, Failure, FailureKind, Headers, Link, LogLevel, LogLine, Logs, Member, Name, Priority,
+    Receipt, State, Step, Task, TaskId, TaskOptions, check_header,
 };
 
 pub(crate) fn envelopes() -> Vec<Vec<u8>> {
@@ -89,6 +89,7 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
         history: vec![FailedRun { attempt: 1, run: 1, at: now, failure }],
         receipt: Receipt { frames: vec!["f".into()], stderr: "s".into(), ..Receipt::default() },
         chain: Some(Link { id: "c".parse().unwrap(), step: 1, of: 2 }),
+        group: Some(Member { group: "g".parse().unwrap(), index: 1, of: 3, callback: None }),
         logs: Some(codec::encode_logs(&said)),
         keep: Duration::from_secs(60),
     };
