@@ -9,6 +9,7 @@ use crate::config::{Config, Environment, Flags};
 use error::{Code, Error};
 
 mod bench;
+mod compile;
 mod connect;
 mod enqueue;
 mod error;
@@ -19,6 +20,7 @@ mod logging;
 mod output;
 mod run;
 mod sandbox;
+mod secrets;
 mod task;
 mod view;
 
@@ -61,6 +63,10 @@ enum Command {
 
 /// Parses the process's arguments, does what they say, and tells how it went.
 pub(crate) fn main() -> ExitCode {
+    let mut typed = std::env::args_os().skip(1);
+    if typed.next().is_some_and(|first| first == tasq_host::sandbox::compile::COMMAND) {
+        return compile::main(typed);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {

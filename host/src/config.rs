@@ -59,6 +59,13 @@ impl Environment {
     }
 }
 
+/// The variable that holds a secret which the operator has named.
+pub(crate) fn secret(name: &str) -> Option<OsString> {
+    // The standard library panics at such names.
+    let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+    is_name.then(|| std::env::var_os(name)).flatten()
+}
+
 impl Config {
     /// flags.or(environment).or(defaults).
     pub(crate) fn resolve(flags: Flags, environment: Environment) -> Result<Config, Misconfigured> {

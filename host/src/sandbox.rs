@@ -17,8 +17,10 @@ mod budget;
 mod cache;
 mod call;
 mod command;
+pub mod compile;
 mod engine;
 mod handlers;
+pub mod http;
 mod imports;
 mod kinds;
 mod limits;
@@ -27,15 +29,19 @@ mod meter;
 mod output;
 mod producer;
 mod program;
+pub mod secrets;
 pub mod stop;
 mod swap;
 
 use budget::Budget;
 use cache::Cache;
-use engine::Ticker;
+use compile::{Compiler, Press};
+use engine::{Built, Ticker};
 use handlers::Loader;
+use http::{Gateway, Internet, Reach, Rule};
 pub use manifest::Manifest;
 use program::{Linkers, Program};
+use secrets::Secrets;
 pub use stop::Stop;
 
 /// How a sandbox is set up; nothing in here changes while it lives.
@@ -49,6 +55,16 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// Bytes that all runs together may use; none for 70 % of the cgroup's or the machine's memory.
     pub memory_budget: Option<u64>,
+}
+
+/// What the operator lets handlers have beside room.
+#[derive(Clone, Debug, Default)]
+pub struct Permissions {
+    /// The secrets that manifests may ask for. None where handlers are only looked at: then nothing that they ask for is
+    /// missing.
+    pub secrets: Option<Secrets>,
+    /// What requests may go out at most, whatever manifests grant; none for no ceiling.
+    pub http: Option<Vec<Rule>>,
 }
 
 /// Handlers and the engine that runs them.
@@ -73,6 +89,10 @@ pub struct Handler {
     /// Its limits and grants.
     pub manifest: Manifest,
     program: Program,
+    /// Those that its manifest asks for.
+    secrets: Secrets,
+    /// None without a grant of HTTP.
+    reach: Option<Arc<Reach>>,
 }
 
 /// Why a file isn't taken as a handler.
@@ -162,9 +182,15 @@ pub struct Loaded {
 }
 
 impl Sandbox {
-    /// Sets up the engine, its threads and its pool. An error means that this machine can't run guests.
+    /// Sets up the engine, its threads and its pool, for handlers that need no secrets; files are compiled in this
+    /// process. An error means that this machine can't run guests.
     pub fn new(options: Options) -> anyhow::Result<Sandbox> {
-        let (engine, mut notes) = engine::build(options.slots, options.pagemap_scan)?;
+        Sandbox::with(options, Permissions { secrets: Some(Secrets::default()), http: None }, Compiler::Here)
+    }
+
+    /// The same, with what the operator lets handlers have, and the one who compiles.
+    pub fn with(options: Options, permissions: Permissions, compiler: Compiler) -> anyhow::Result<Sandbox> {
+        let Built { engine, reservation, mut notes } = engine::build(options.slots, options.pagemap_scan)?;
         let cache = options.cache.as_deref().map(Cache::open).transpose().unwrap_or_else(|reason| {
             notes.push(format!("compiled code is not kept: {reason}"));
             None
@@ -186,7 +212,10 @@ impl Sandbox {
             active,
             wake: Box::new(move || ticker.wake()),
         };
-        let loader = Loader { linkers: Linkers::new(&engine)?, engine, cache };
+        let Permissions { secrets, http } = permissions;
+        let (gateway, ceiling) = (Arc::new(Gateway::new(Internet::new())), http.map(Arc::from));
+        let (linkers, press) = (Linkers::new(&engine)?, Press::new(compiler, reservation));
+        let loader = Loader { linkers, engine, cache, press, gateway, secrets, ceiling };
         Ok(Sandbox {
             shared: Arc::new(shared),
             loader,

@@ -16,6 +16,7 @@ use tracing::Level;
 use super::error::{Code, Error};
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, load_folder};
+use super::secrets::SecretArgs;
 use super::{connect, input, output};
 use crate::config::Config;
 
@@ -54,6 +55,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    secrets: SecretArgs,
+    #[command(flatten)]
     sandbox: SandboxArgs,
 }
 
@@ -86,7 +89,7 @@ struct Latency {
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR });
     let concurrency = args.concurrency.map_or_else(super::run::default_concurrency, |runs| runs as usize);
-    let sandbox = Arc::new(args.sandbox.open(&config, concurrency)?);
+    let sandbox = Arc::new(args.sandbox.open(&config, concurrency, args.secrets.permissions()?)?);
     // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.
     let (loaded, payload) = tokio::task::block_in_place(|| {
         (load_folder(&sandbox, &args.handlers), input::payload(args.payload.as_deref()))

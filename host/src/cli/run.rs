@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::error::{Code, Error};
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, load_folder};
+use super::secrets::SecretArgs;
 use super::{connect, follow, input};
 use crate::config::Config;
 
@@ -69,6 +70,8 @@ pub(crate) struct Args {
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(flatten)]
+    secrets: SecretArgs,
+    #[command(flatten)]
     sandbox: SandboxArgs,
 }
 
@@ -91,7 +94,7 @@ impl FromStr for Share {
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(args.log_format, Levels::of(args.verbose));
     let concurrency = args.concurrency.map_or_else(default_concurrency, |runs| runs as usize);
-    let sandbox = args.sandbox.open(&config, concurrency)?;
+    let sandbox = args.sandbox.open(&config, concurrency, args.secrets.permissions()?)?;
     let loaded = load_folder(&sandbox, &args.handlers)?;
     let sandbox = Arc::new(sandbox);
     let following = follow::start(sandbox.clone(), args.handlers.clone(), loaded)?;

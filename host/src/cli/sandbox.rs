@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
-use tasq_host::sandbox::{Loaded, Options, Refusal, Sandbox};
+use tasq_host::sandbox::compile::{Apart, Compiler};
+use tasq_host::sandbox::{Loaded, Options, Permissions, Refusal, Sandbox};
 
 use super::error::{Code, Error};
 use super::output;
@@ -48,8 +49,8 @@ fn size(text: &str) -> Result<ByteSize, String> {
 
 impl SandboxArgs {
     /// A sandbox with room for `slots` runs at once.
-    pub(crate) fn open(&self, config: &Config, slots: usize) -> Result<Sandbox, Error> {
-        open(self.options(config, slots))
+    pub(crate) fn open(&self, config: &Config, slots: usize, permissions: Permissions) -> Result<Sandbox, Error> {
+        open(self.options(config, slots), permissions)
     }
 
     fn options(&self, config: &Config, slots: usize) -> Options {
@@ -62,7 +63,8 @@ impl SandboxArgs {
 impl CacheArgs {
     /// A sandbox that only looks at handlers.
     pub(crate) fn open(&self, config: &Config) -> Result<Sandbox, Error> {
-        open(Options { slots: 1, pagemap_scan: true, cache: self.folder(config), memory_budget: None })
+        let options = Options { slots: 1, pagemap_scan: true, cache: self.folder(config), memory_budget: None };
+        open(options, Permissions { secrets: None, http: None })
     }
 
     fn folder(&self, config: &Config) -> Option<PathBuf> {
@@ -70,8 +72,11 @@ impl CacheArgs {
     }
 }
 
-fn open(options: Options) -> Result<Sandbox, Error> {
-    Sandbox::new(options).map_err(|error| Error::new(Code::Failed, format!("the sandbox can't be set up: {error:#}")))
+fn open(options: Options, permissions: Permissions) -> Result<Sandbox, Error> {
+    // Not by its name: an update may have put another version there, or nothing.
+    let compiler = Compiler::Apart(Apart::new("/proc/self/exe".into()));
+    let opened = Sandbox::with(options, permissions, compiler);
+    opened.map_err(|error| Error::new(Code::Failed, format!("the sandbox can't be set up: {error:#}")))
 }
 
 /// Serves what is in `folder`; a folder that can't be read is a mistake in the configuration.

@@ -11,6 +11,7 @@ use tracing::Level;
 use super::super::error::{Code, Error};
 use super::super::logging::{self, Levels, LogFormat};
 use super::super::sandbox::SandboxArgs;
+use super::super::secrets::SecretArgs;
 use super::super::{input, output, view};
 use crate::config::Config;
 use tasq_host::clock::{Clock, System};
@@ -47,6 +48,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    secrets: SecretArgs,
+    #[command(flatten)]
     sandbox: SandboxArgs,
 }
 
@@ -64,7 +67,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     super::expect_file(&args.file)?;
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE });
     let json = args.json;
-    let sandbox = Arc::new(args.sandbox.open(&config, 1)?);
+    let sandbox = Arc::new(args.sandbox.open(&config, 1, args.secrets.permissions()?)?);
     let handler = sandbox.load_file(&args.file)?;
     let call = call(args, &handler)?;
     let guest = sandbox.clone();
