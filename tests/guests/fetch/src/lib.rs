@@ -138,6 +138,11 @@ fn answer(sent: FutureIncomingResponse) -> Result<Answer, String> {
     Ok(Answer { status, headers, text: text(&head), bytes, error })
 }
 
+/// The host's backtrace may follow.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 /// The first bytes, how many there were, and what broke it off.
 fn read(response: IncomingResponse) -> (Vec<u8>, usize, Option<String>) {
     let body: IncomingBody = response.consume().expect("the first");
@@ -151,7 +156,8 @@ fn read(response: IncomingResponse) -> (Vec<u8>, usize, Option<String>) {
             }
             Err(StreamError::Closed) => return (head, bytes, None),
             Err(StreamError::LastOperationFailed(error)) => {
-                let error = wasip2::http::types::http_error_code(&error).map_or_else(|| error.to_debug_string(), code);
+                let error = wasip2::http::types::http_error_code(&error)
+                    .map_or_else(|| first_line(&error.to_debug_string()), code);
                 return (head, bytes, Some(error));
             }
         }
