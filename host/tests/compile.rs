@@ -20,14 +20,33 @@ fn sandbox(apart: Apart, cache: Option<PathBuf>) -> Sandbox {
 }
 
 /// A program of `functions` functions with `steps` steps each, which are long to compile and short to write down.
-fn bomb(folder: &Path, functions: usize, steps: usize) -> PathBuf {
-    let step = "(local.set 0 (i64.rotl (i64.mul (local.get 0) (local.get 1)) (i64.xor (local.get 1) (local.get 0))))";
-    let function = format!("(func (param i64 i64) {})", step.repeat(steps));
-    let text =
-        format!("(module (memory (export \"memory\") 1) (func (export \"_start\")) {})", function.repeat(functions));
+fn bomb(folder: &Path, functions: u32, steps: usize) -> PathBuf {
+    let section = |id: u8, content: Vec<u8>| [vec![id], leb(content.len()), content].concat();
+    // $0 = rotl($0 * $1, $1 ^ $0)
+    let step = [0x20, 0, 0x20, 1, 0x7e, 0x20, 1, 0x20, 0, 0x85, 0x89, 0x21, 0];
+    let body = [&[0][..], &step.repeat(steps), &[0x0b]].concat();
+    let body = [leb(body.len()), body].concat();
+    let count = leb(functions as usize + 1);
+    let bytes = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, b"\x02\x60\0\0\x60\x02\x7e\x7e\0".to_vec()),
+        section(3, [count.clone(), vec![0], vec![1; functions as usize]].concat()),
+        section(7, b"\x01\x06_start\0\0".to_vec()),
+        section(10, [count, b"\x02\0\x0b".to_vec(), body.repeat(functions as usize)].concat()),
+    ];
     let file = folder.join("bomb.wasm");
-    fs::write(&file, wat::parse_str(text).expect("WebAssembly text")).expect("a file");
+    fs::write(&file, bytes.concat()).expect("a file");
     file
+}
+
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 #[test]
@@ -73,7 +92,7 @@ fn a_file_that_takes_too_long_to_compile_is_refused_and_its_neighbours_serve() {
 #[test]
 fn a_file_that_takes_too_much_memory_to_compile_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = bomb(folder.path(), 2, 150_000);
+    let file = bomb(folder.path(), 2, 500_000);
     let refusal = sandbox(Apart { memory: 400 << 20, ..apart() }, None).load_file(&file).err().expect("refused");
     assert_eq!(refusal.reason, "compiling it takes more than its limit of 400.0 MiB of memory");
 }

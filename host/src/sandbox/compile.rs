@@ -187,7 +187,7 @@ impl Apart {
             {
                 too_much(format!("its limit of {} of memory", ByteSize::b(self.memory)))
             }
-            _ => Ended::TooMuch(Bad { reason: format!("the compiler broke on it: {status}"), hint: None }),
+            _ => Ended::Refused(Bad { reason: format!("the compiler broke on it: {status}"), hint: None }),
         }
     }
 }
@@ -214,6 +214,8 @@ impl Order {
         command.arg(COMMAND).args([&self.memory, &self.cpu, &self.reservation].map(u64::to_string)).arg(&self.what);
         // It needs nothing of the environment, where the operator's secrets are.
         command.env_clear().current_dir("/");
+        // The allocator would begin with a GiB of address space, whatever it needs, and that is what is limited.
+        command.env("MIMALLOC_ARENA_RESERVE", "64MiB");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
