@@ -17,7 +17,7 @@ pub struct Web {
 struct Seen {
     /// Heads and bodies.
     requests: Mutex<Vec<String>>,
-    open: AtomicUsize,
+    waiting: AtomicUsize,
     most: AtomicUsize,
     closed_early: AtomicUsize,
 }
@@ -48,7 +48,7 @@ impl Web {
         self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The most connections that were open at once.
+    /// The most requests for `/late` that waited at once.
     pub fn most(&self) -> usize {
         self.seen.most.load(Ordering::SeqCst)
     }
@@ -61,16 +61,23 @@ impl Web {
 
 impl Seen {
     fn serve(&self, mut stream: TcpStream) {
-        let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(open, Ordering::SeqCst);
         if let Some(request) = read(&mut stream) {
             let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
             self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-            if answer(&mut stream, &path).is_err() {
+            if self.answer(&mut stream, &path).is_err() {
                 self.closed_early.fetch_add(1, Ordering::SeqCst);
             }
         }
-        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn answer(&self, stream: &mut TcpStream, path: &str) -> std::io::Result<()> {
+        if let Some(ms) = path.strip_prefix("/late/") {
+            // Told before the answer goes out: the next request may come at once.
+            self.most.fetch_max(self.waiting.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(ms.parse().expect("a number in the path")));
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        answer(stream, path)
     }
 }
 
@@ -104,10 +111,7 @@ fn answer(stream: &mut TcpStream, path: &str) -> std::io::Result<()> {
         "bytes" => stream.write_all(&whole("200 OK", &vec![b'x'; number()])),
         "header" => stream.write_all(&whole(&format!("200 OK\r\nlong: {}", "x".repeat(number())), b"")),
         "to" => stream.write_all(&whole(&format!("302 Found\r\nlocation: {rest}"), b"")),
-        "late" => {
-            std::thread::sleep(Duration::from_millis(number() as u64));
-            stream.write_all(&whole("200 OK", b"late"))
-        }
+        "late" => stream.write_all(&whole("200 OK", b"late")),
         "endless" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
             loop {

@@ -1,5 +1,7 @@
 //! What handlers reach by `wasi:http`: each case is a run of the guest `fetch` against a server on this machine.
 
+#![allow(clippy::unwrap_used, reason = "only tests and what they share")]
+
 mod forbidden;
 mod limits;
 mod secrets;
