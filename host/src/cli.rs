@@ -10,6 +10,7 @@ use crate::config::{self, Config, Environment, Flags, Layer};
 use error::{Code, Error};
 
 mod bench;
+mod compile;
 mod completions;
 mod connect;
 mod cron;
@@ -28,6 +29,7 @@ mod queue;
 mod reference;
 mod run;
 mod sandbox;
+mod secrets;
 mod setup;
 mod status;
 mod supervise;
@@ -81,6 +83,10 @@ enum Command {
 
 /// Parses the process's arguments, does what they say, and tells how it went.
 pub(crate) fn main() -> ExitCode {
+    let mut given = std::env::args_os().skip(1);
+    if given.next().is_some_and(|first| first == tasq_host::sandbox::compile::COMMAND) {
+        return compile::main(given);
+    }
     let (cli, typed) = match parse() {
         Ok(parsed) => parsed,
         Err(answer) => {

@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use tasq_host::backend::url::Url;
 use tasq_host::cron::Entry;
 use tasq_host::sandbox::ceilings::{Ceilings, Defaults, Operator};
+use tasq_host::sandbox::http::Rule;
 use tasq_host::text;
 
 mod file;
@@ -16,7 +17,9 @@ mod keys;
 mod layers;
 mod values;
 
-pub(crate) use flags::{CacheFlag, ConcurrencyFlag, Flags, HandlersFlag, SandboxFlags, WorkerFlags, typed};
+pub(crate) use flags::{
+    CacheFlag, ConcurrencyFlag, Flags, HandlersFlag, SandboxFlags, SecretsFlag, WorkerFlags, typed,
+};
 pub(crate) use keys::Fallback;
 pub(crate) use layers::{Environment, Layer, Origin, Setting, Settings};
 pub(crate) use values::{Kind, LogFormat, Share};
@@ -42,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) worker: Worker,
     /// Defaults, ceilings, and what may be granted.
     pub(crate) operator: Operator,
+    /// Secrets that a manifest may ask for: `NAME`, from that variable, or `NAME=@FILE`.
+    pub(crate) secrets: Vec<String>,
     /// All of it as it was said, and by whom.
     pub(crate) settings: Settings,
 }
@@ -79,6 +84,13 @@ impl Misconfigured {
     }
 }
 
+/// The variable that holds a secret which the operator has named.
+pub(crate) fn secret(name: &str) -> Option<std::ffi::OsString> {
+    // The standard library panics at such names.
+    let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+    is_name.then(|| std::env::var_os(name)).flatten()
+}
+
 impl Config {
     /// Reads the file that `flags` or the environment name, else `tasq.toml`, and puts it beneath them. `typed` is what
     /// commands were told by their own flags.
@@ -108,6 +120,7 @@ impl Config {
             pagemap_scan: settings.one("sandbox.pagemap_scan", word)?.is_none_or(|when| when == "auto"),
             worker: Worker::of(&settings)?,
             operator: operator(&settings)?,
+            secrets: settings.all("grants.secrets", word)?.unwrap_or_default(),
             settings,
         })
     }
@@ -155,10 +168,9 @@ fn operator(settings: &Settings) -> Result<Operator, Misconfigured> {
             memory: settings.one("ceilings.memory", values::run_memory)?,
             concurrency: settings.one("ceilings.concurrency", str::parse::<usize>)?,
         },
-        http: settings.all("grants.http", word)?,
+        http: settings.all("grants.http", str::parse::<Rule>)?,
         enqueue: settings.all("grants.enqueue", values::name)?,
         store: settings.one("grants.store", values::switch)?,
-        secrets: settings.all("grants.secrets", word)?.unwrap_or_default(),
     };
     let Operator { defaults, ceilings, .. } = &operator;
     below(settings, "max_retries", defaults.max_retries, ceilings.max_retries)?;
@@ -262,15 +274,16 @@ mod tests {
         assert_eq!((handlers, strict, concurrency), (Some("w".into()), true, 3));
         assert_eq!((drain_timeout.as_secs(), lease.as_secs(), log_format), (1, 2, LogFormat::Json));
         assert_eq!((config.memory_budget.unwrap().as_u64(), config.pagemap_scan), (1 << 30, false));
-        let Operator { defaults, ceilings, http, enqueue, store, secrets } = config.operator;
+        let Operator { defaults, ceilings, http, enqueue, store } = config.operator;
         assert_eq!((defaults.max_retries, defaults.backoff.unwrap().to_string()), (Some(1), "fixed:1s".into()));
         let seconds = |time: Option<Duration>| time.unwrap().as_secs();
         assert_eq!((seconds(defaults.timeout), seconds(defaults.cpu)), (2, 3));
         assert_eq!((seconds(ceilings.timeout), seconds(ceilings.cpu)), (20, 30));
         assert_eq!((defaults.memory, ceilings.memory), (Some(ByteSize::mib(4)), Some(ByteSize::mib(40))));
         assert_eq!((ceilings.max_retries, ceilings.concurrency), (Some(10), Some(5)));
-        assert_eq!((http.unwrap(), enqueue.unwrap()), (vec!["https://a".to_owned()], vec!["mail".parse().unwrap()]));
-        assert_eq!((store, secrets), (Some(false), vec!["TOKEN".to_owned()]));
+        assert_eq!(http.unwrap(), vec!["https://a".parse::<Rule>().unwrap()]);
+        assert_eq!(enqueue.unwrap(), vec!["mail".parse().unwrap()]);
+        assert_eq!((store, config.secrets), (Some(false), vec!["TOKEN".to_owned()]));
         assert_eq!(
             (config.broker.to_string(), config.results.unwrap().to_string()),
             ("sqlite:b".into(), "sqlite:r".into())
@@ -301,7 +314,7 @@ mod tests {
     fn lists_in_the_environment_are_parted_by_commas() {
         let config = resolve(&[], &["run.queues=mail=3, default", "grants.secrets=A,B"], "").unwrap();
         assert_eq!(config.worker.queues.len(), 2);
-        assert_eq!(config.operator.secrets, ["A", "B"]);
+        assert_eq!(config.secrets, ["A", "B"]);
     }
 
     #[test]

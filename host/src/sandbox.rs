@@ -19,8 +19,10 @@ mod cache;
 mod call;
 pub mod ceilings;
 mod command;
+pub mod compile;
 mod engine;
 mod handlers;
+pub mod http;
 mod imports;
 mod journal;
 mod kinds;
@@ -30,6 +32,7 @@ mod meter;
 mod output;
 mod producer;
 mod program;
+pub mod secrets;
 pub mod stop;
 mod store;
 mod swap;
@@ -38,10 +41,13 @@ use budget::Budget;
 pub use budget::Memory;
 use cache::Cache;
 use ceilings::{Ceilings, Operator};
-use engine::Ticker;
+use compile::{Compiler, Press};
+use engine::{Built, Ticker};
 use handlers::Loader;
+use http::{Gateway, Internet, Reach};
 pub use manifest::Manifest;
 use program::{Linkers, Program};
+use secrets::Secrets;
 pub use stop::Stop;
 
 /// How a sandbox is set up; nothing in here changes while it lives.
@@ -81,6 +87,10 @@ pub struct Handler {
     /// Whether it was compiled for this, rather than found in the cache.
     pub compiled: bool,
     program: Program,
+    /// Those that its manifest asks for.
+    secrets: Secrets,
+    /// None without a grant of HTTP.
+    reach: Option<Arc<Reach>>,
 }
 
 /// Why a file isn't taken as a handler.
@@ -172,14 +182,26 @@ pub struct Loaded {
 }
 
 impl Sandbox {
-    /// Sets up the engine, its threads and its pool. An error means that this machine can't run guests.
+    /// Sets up the engine, its threads and its pool, for handlers that need no secrets; files are compiled in this
+    /// process. An error means that this machine can't run guests.
     pub fn new(options: Options) -> anyhow::Result<Sandbox> {
         Sandbox::under(Operator::default(), options)
     }
 
     /// The same, where an operator has a say in what manifests and tasks get.
     pub fn under(operator: Operator, options: Options) -> anyhow::Result<Sandbox> {
-        let (engine, mut notes) = engine::build(options.slots, options.pagemap_scan)?;
+        Sandbox::with(options, operator, Some(Secrets::default()), Compiler::Here)
+    }
+
+    /// The same, with the secrets that manifests may ask for, and the one who compiles. No secrets where handlers are only
+    /// looked at: then nothing that they ask for is missing.
+    pub fn with(
+        options: Options,
+        operator: Operator,
+        secrets: Option<Secrets>,
+        compiler: Compiler,
+    ) -> anyhow::Result<Sandbox> {
+        let Built { engine, reservation, mut notes } = engine::build(options.slots, options.pagemap_scan)?;
         let cache = options.cache.as_deref().map(Cache::open).transpose().unwrap_or_else(|reason| {
             notes.push(format!("compiled code is not kept: {reason}"));
             None
@@ -203,7 +225,9 @@ impl Sandbox {
             wake: Box::new(move || ticker.wake()),
             kept: OnceLock::new(),
         };
-        let loader = Loader { linkers: Linkers::new(&engine)?, engine, cache, operator };
+        let (gateway, ceiling) = (Arc::new(Gateway::new(Internet::new())), operator.http.clone().map(Arc::from));
+        let (linkers, press) = (Linkers::new(&engine)?, Press::new(compiler, reservation));
+        let loader = Loader { linkers, engine, cache, press, gateway, secrets, ceiling, operator };
         Ok(Sandbox {
             shared: Arc::new(shared),
             loader,

@@ -12,3 +12,4 @@ pub mod projects;
 pub mod runs;
 pub mod soak;
 pub mod texts;
+pub mod web;

@@ -15,8 +15,9 @@ use tracing::Level;
 use super::error::{Code, Error};
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, handlers, load_folder};
+use super::secrets::permitted;
 use super::{connect, input, output};
-use crate::config::{ConcurrencyFlag, Config, HandlersFlag};
+use crate::config::{ConcurrencyFlag, Config, HandlersFlag, SecretsFlag};
 
 /// Measure what a broker and a handler give on this machine
 ///
@@ -51,6 +52,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    _secrets: SecretsFlag,
+    #[command(flatten)]
     sandbox: SandboxArgs,
 }
 
@@ -83,7 +86,7 @@ struct Latency {
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR, stderr: None }, std::io::stderr);
     let (concurrency, handlers) = (config.worker.concurrency, handlers(&config)?);
-    let sandbox = Arc::new(args.sandbox.open(&config, concurrency)?);
+    let sandbox = Arc::new(args.sandbox.open(&config, concurrency, permitted(&config)?)?);
     // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.
     let (loaded, payload) =
         tokio::task::block_in_place(|| (load_folder(&sandbox, handlers), input::payload(args.payload.as_deref())));

@@ -15,8 +15,9 @@ use super::error::{Code, Error};
 use super::live::Line;
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, handlers, load_folder};
+use super::secrets::permitted;
 use super::{connect, follow, supervise};
-use crate::config::{Config, Share, Worker, WorkerFlags};
+use crate::config::{Config, SecretsFlag, Share, Worker, WorkerFlags};
 
 /// Begun runs whose worker vanished before a task counts as `poison`.
 pub(super) const MAX_LOST: u32 = 3;
@@ -43,6 +44,8 @@ pub(crate) struct Args {
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(flatten)]
+    _secrets: SecretsFlag,
+    #[command(flatten)]
     sandbox: SandboxArgs,
 }
 
@@ -52,7 +55,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let line = if log_format == LogFormat::Text { Line::on_stderr() } else { Line::none() };
     logging::start(log_format, Levels::of(args.verbose), line.clone());
     let handlers = handlers(&config)?;
-    let sandbox = args.sandbox.open(&config, config.worker.concurrency)?;
+    let sandbox = args.sandbox.open(&config, config.worker.concurrency, permitted(&config)?)?;
     let loaded = load_folder(&sandbox, handlers)?;
     let sandbox = Arc::new(sandbox);
     let following = follow::start(sandbox.clone(), handlers.to_owned(), loaded)?;

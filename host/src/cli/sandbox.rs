@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tasq_host::sandbox::compile::{Apart, Compiler};
+use tasq_host::sandbox::secrets::Secrets;
 use tasq_host::sandbox::{Loaded, Options, Refusal, Sandbox};
 
 use super::error::{Code, Error};
@@ -30,8 +32,8 @@ pub(crate) struct CacheArgs {
 
 impl SandboxArgs {
     /// A sandbox with room for `slots` runs at once.
-    pub(crate) fn open(&self, config: &Config, slots: usize) -> Result<Sandbox, Error> {
-        open(config, self.options(config, slots))
+    pub(crate) fn open(&self, config: &Config, slots: usize, secrets: Secrets) -> Result<Sandbox, Error> {
+        open(config, self.options(config, slots), Some(secrets))
     }
 
     fn options(&self, config: &Config, slots: usize) -> Options {
@@ -53,12 +55,14 @@ impl CacheArgs {
 
 /// A sandbox that only looks at handlers, and keeps what it compiles in `cache`.
 pub(crate) fn open_to_look(config: &Config, cache: Option<PathBuf>) -> Result<Sandbox, Error> {
-    open(config, Options { slots: 1, pagemap_scan: true, cache, memory_budget: None })
+    open(config, Options { slots: 1, pagemap_scan: true, cache, memory_budget: None }, None)
 }
 
-fn open(config: &Config, options: Options) -> Result<Sandbox, Error> {
-    let failed = |error| Error::new(Code::Failed, format!("the sandbox can't be set up: {error:#}"));
-    Sandbox::under(config.operator.clone(), options).map_err(failed)
+fn open(config: &Config, options: Options, secrets: Option<Secrets>) -> Result<Sandbox, Error> {
+    // Not by its name: an update may have put another version there, or nothing.
+    let compiler = Compiler::Apart(Apart::new("/proc/self/exe".into()));
+    let opened = Sandbox::with(options, config.operator.clone(), secrets, compiler);
+    opened.map_err(|error| Error::new(Code::Failed, format!("the sandbox can't be set up: {error:#}")))
 }
 
 /// The folder of handlers, whoever named it.

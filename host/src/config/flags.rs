@@ -72,6 +72,8 @@ flags! {
     ConcurrencyFlag: ["run.concurrency"];
     /// How the sandbox is set up.
     SandboxFlags: ["sandbox.memory_budget", "sandbox.pagemap_scan"];
+    /// What manifests may ask for.
+    SecretsFlag: ["grants.secrets"];
     /// Where compiled handlers are kept.
     CacheFlag: ["cache"];
 }

@@ -180,8 +180,8 @@ pub(crate) const KEYS: &[Key] = &[
         about: "Whether a manifest may let its handler use a store",
     },
     Key {
-        name: "grants.secrets", flag: None, variable: "TASQ_SECRETS", kind: Kind::Texts, default: Nothing("none"),
-        about: "The secrets that a manifest may name",
+        name: "grants.secrets", flag: Some("secret"), variable: "TASQ_SECRETS", kind: Kind::Texts, default: Nothing("none"),
+        about: "A secret that manifests may ask for, NAME from the variable NAME, or NAME=@FILE; may be repeated",
     },
 ];
 

@@ -16,32 +16,20 @@ pub(super) struct Cache {
 
 /// What the cache can keep: components and core modules.
 pub(super) trait Compiled: Sized {
-    fn new(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self>;
-
-    fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>>;
-
     /// # Safety
     ///
-    /// `code` comes from [`Compiled::compile`].
+    /// `code` comes from this program's compiler.
     unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self>;
 
     /// # Safety
     ///
-    /// The file's contents come from [`Compiled::compile`], and nobody changes them while it is in use.
+    /// The file's contents come from this program's compiler, and nobody changes them while it is in use.
     unsafe fn deserialize_file(engine: &Engine, file: &Path) -> wasmtime::Result<Self>;
 }
 
 macro_rules! compiled {
-    ($what:ty, $compile:ident) => {
+    ($what:ty) => {
         impl Compiled for $what {
-            fn new(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self> {
-                <$what>::new(engine, wasm)
-            }
-
-            fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-                engine.$compile(wasm)
-            }
-
             unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Self> {
                 // SAFETY: the caller's promise.
                 unsafe { <$what>::deserialize(engine, code) }
@@ -55,8 +43,8 @@ macro_rules! compiled {
     };
 }
 
-compiled!(Component, precompile_component);
-compiled!(Module, precompile_module);
+compiled!(Component);
+compiled!(Module);
 
 impl Cache {
     /// Makes the folder if it is missing. The error says why it can't be trusted or used.
@@ -67,14 +55,17 @@ impl Cache {
             .mode(0o700)
             .create(folder)
             .map_err(|error| format!("{shown}: {error}"))?;
-        let found = fs::metadata(folder).map_err(|error| format!("{shown}: {error}"))?;
+        // A link may name another folder tomorrow.
+        let folder = folder.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
+        above(&folder)?;
+        let found = fs::metadata(&folder).map_err(|error| format!("{shown}: {error}"))?;
         if found.uid() != rustix::process::geteuid().as_raw() {
             return Err(format!("{shown} belongs to another user"));
         }
         if found.permissions().mode() & 0o077 != 0 {
             return Err(format!("{shown} is open to other users: expected mode 0700"));
         }
-        Ok(Cache { folder: folder.to_owned() })
+        Ok(Cache { folder })
     }
 
     /// What was kept under `name`, which stands for the file's contents and all that made code of them but the engine.
@@ -84,15 +75,12 @@ impl Cache {
         unsafe { T::deserialize_file(engine, &self.file(engine, name)) }.ok()
     }
 
-    /// Compiles `wasm` and keeps it under `name`.
-    pub(super) fn compile<T: Compiled>(&self, engine: &Engine, name: &str, wasm: &[u8]) -> wasmtime::Result<T> {
-        let code = T::compile(engine, wasm)?;
+    /// Keeps what the compiler made under `name`. Where that fails it is compiled again another time.
+    pub(super) fn keep(&self, engine: &Engine, name: &str, code: &[u8]) {
         let file = self.file(engine, name);
-        if let Err(error) = self.keep(&file, &code) {
+        if let Err(error) = write(&file, code) {
             tracing::warn!("compiled code is not kept: {}: {error}", file.display());
         }
-        // SAFETY: it comes from the compiler just now.
-        unsafe { T::deserialize(engine, &code) }
     }
 
     fn file(&self, engine: &Engine, name: &str) -> PathBuf {
@@ -100,17 +88,28 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut compatibility);
         self.folder.join(format!("{name}-{:016x}.cwasm", compatibility.finish()))
     }
+}
 
-    fn keep(&self, file: &Path, code: &[u8]) -> std::io::Result<()> {
-        let temporary = file.with_extension(format!("{}.tmp", uuid::Uuid::now_v7().simple()));
-        let mut out = fs::File::create_new(&temporary)?;
-        // Renamed only once it is whole on disk: after a power cut the name holds all of it or nothing.
-        let written = out.write_all(code).and_then(|()| out.sync_all()).and_then(|()| fs::rename(&temporary, file));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+fn write(file: &Path, code: &[u8]) -> std::io::Result<()> {
+    let temporary = file.with_extension(format!("{}.tmp", uuid::Uuid::now_v7().simple()));
+    let mut out = fs::File::create_new(&temporary)?;
+    // Renamed only once it is whole on disk: after a power cut the name holds all of it or nothing.
+    let written = out.write_all(code).and_then(|()| out.sync_all()).and_then(|()| fs::rename(&temporary, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
     }
+    written
+}
+
+/// Where anyone may rename what is in a folder above, anyone may put another one here.
+fn above(folder: &Path) -> Result<(), String> {
+    for above in folder.ancestors().skip(1) {
+        let mode = fs::metadata(above).map_err(|error| format!("{}: {error}", above.display()))?.permissions().mode();
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            return Err(format!("{}: everyone can write to {}", folder.display(), above.display()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -127,20 +126,34 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_below_one_that_everyone_can_write_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, link) = (dir.path().join("open"), dir.path().join("link"));
+        let folder = open.join("cache");
+        assert!(Cache::open(&folder).is_ok());
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        for (mode, trusted) in [(0o777, false), (0o1777, true), (0o775, true)] {
+            fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Cache::open(&folder).is_ok(), trusted, "{mode:o}");
+            assert_eq!(Cache::open(&link).is_ok(), trusted, "{mode:o}");
+        }
+    }
+
+    #[test]
     fn compiled_code_is_kept_and_a_damaged_file_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let cache = Cache::open(dir.path()).unwrap();
-        let (engine, _) = super::super::engine::build(1, false).unwrap();
-        let wasm = b"\0asm\x0d\0\x01\0";
+        let engine = super::super::engine::build(1, false).unwrap().engine;
+        let code = engine.precompile_component(b"\0asm\x0d\0\x01\0").unwrap();
         assert!(cache.kept::<Component>(&engine, "d1").is_none());
-        cache.compile::<Component>(&engine, "d1", wasm).unwrap();
+        cache.keep(&engine, "d1", &code);
         assert!(cache.kept::<Component>(&engine, "d1").is_some());
         let kept: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(kept.len(), 1, "{kept:?}");
         fs::write(&kept[0], b"damaged").unwrap();
         assert!(cache.kept::<Component>(&engine, "d1").is_none());
-        cache.compile::<Component>(&engine, "d1", wasm).unwrap();
+        cache.keep(&engine, "d1", &code);
         assert!(fs::metadata(&kept[0]).unwrap().len() > 100);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::http::Rule;
 use super::{CPU, MEMORY, Manifest, TIMEOUT};
 use crate::task::{Backoff, Name};
 
@@ -15,14 +16,12 @@ pub struct Operator {
     pub defaults: Defaults,
     /// What no handler and no task gets more of.
     pub ceilings: Ceilings,
-    /// Where handlers may be let reach over HTTP, as manifests write it; none for anywhere.
-    pub http: Option<Vec<String>>,
+    /// Where handlers' requests may go at most, whatever manifests grant; none for anywhere.
+    pub http: Option<Vec<Rule>>,
     /// Handlers whose tasks a handler may be let enqueue; none for all.
     pub enqueue: Option<Vec<Name>>,
     /// Whether handlers may be let use a store; none for yes.
     pub store: Option<bool>,
-    /// Secrets that a manifest may name.
-    pub secrets: Vec<String>,
 }
 
 /// What a handler gets whose manifest doesn't say.
@@ -80,6 +79,9 @@ impl Operator {
 
     /// A manifest ships with other people's code: what it asks for is granted only as far as the operator would.
     fn check_grants(&self, asked: &Manifest) -> Result<(), String> {
+        if asked.grants.store && self.store == Some(false) {
+            return Err("grants.store: the operator lets no handler use the store".into());
+        }
         let beyond = |granted: &Vec<Name>| asked.grants.enqueue.iter().find(|name| !granted.contains(name)).cloned();
         match self.enqueue.as_ref().and_then(beyond) {
             Some(name) => Err(format!("grants.enqueue: \"{name}\" is not among what the operator lets be granted")),

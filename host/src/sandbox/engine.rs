@@ -25,21 +25,35 @@ const MEMORIES: u32 = 10;
 const TABLES: u32 = 64;
 const SMALL_RESERVATION: u64 = 256 << 20;
 
-/// An engine for `slots` runs at once, and what a user should know about how it came out: one line each.
-pub(super) fn build(slots: usize, pagemap_scan: bool) -> wasmtime::Result<(Engine, Vec<String>)> {
+/// An engine for runs.
+pub(super) struct Built {
+    pub(super) engine: Engine,
+    /// Bytes of address space for each memory of a guest: code is compiled for that.
+    pub(super) reservation: u64,
+    /// What a user should know about how it came out: one line each.
+    pub(super) notes: Vec<String>,
+}
+
+/// An engine for `slots` runs at once.
+pub(super) fn build(slots: usize, pagemap_scan: bool) -> wasmtime::Result<Built> {
     let mut notes = Vec::new();
     let scan = scan(pagemap_scan, &mut notes);
     match Engine::new(&config(slots, scan, MAX_MEMORY as u64)) {
-        Ok(engine) => Ok((engine, notes)),
+        Ok(engine) => Ok(Built { engine, reservation: MAX_MEMORY as u64, notes }),
         // Address space is limited (ulimit -v, overcommit): guests that grow pay for moving instead.
         Err(error) => {
             let engine = Engine::new(&config(slots, scan, SMALL_RESERVATION))?;
             notes.push(format!(
                 "address space for {slots} memories of 4 GiB can't be reserved ({error:#}): reserved 256 MiB each, larger guests are refused; lift `ulimit -v` or lower --concurrency"
             ));
-            Ok((engine, notes))
+            Ok(Built { engine, reservation: SMALL_RESERVATION, notes })
         }
     }
+}
+
+/// An engine that compiles for those of [`build`], and has no room for runs.
+pub(super) fn for_compiling(reservation: u64) -> wasmtime::Result<Engine> {
+    Engine::new(&settings(reservation))
 }
 
 fn scan(wanted: bool, notes: &mut Vec<String>) -> Enabled {
@@ -83,9 +97,15 @@ fn config(slots: usize, scan: Enabled, reservation: u64) -> Config {
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT)
         .pagemap_scan(scan);
+    let mut config = settings(reservation);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// All that compiled code depends on.
+fn settings(reservation: u64) -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_reservation(reservation)
         .memory_init_cow(true)
         .epoch_interruption(true)

@@ -1,6 +1,5 @@
 //! From a file to a handler: what is read, checked, compiled and linked before anything may run.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -10,15 +9,18 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
-use wasmtime::{Engine, Module};
+use wasmtime::Engine;
 
-use super::adapt::{self, Misfit};
+use super::adapt;
 use super::cache::{Cache, Compiled};
 use super::call::MESSAGE;
 use super::ceilings::Operator;
+use super::compile::{Bad, Job, Press, What};
+use super::http::{self, Gateway, Reach, Rule};
 use super::kinds::{self, Kind};
 use super::output::printable;
 use super::program::{Code, Linkers};
+use super::secrets::Secrets;
 use super::{Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
 use crate::task::{Name, truncate};
 
@@ -31,6 +33,11 @@ pub(super) struct Loader {
     pub(super) linkers: Linkers,
     pub(super) cache: Option<Cache>,
     pub(super) operator: Operator,
+    pub(super) press: Press,
+    pub(super) gateway: Arc<Gateway>,
+    /// None where handlers are only looked at.
+    pub(super) secrets: Option<Secrets>,
+    pub(super) ceiling: Option<Arc<[Rule]>>,
 }
 
 /// A file's bytes and name.
@@ -107,7 +114,35 @@ impl Loader {
         let (code, compiled) = self.compile(file, &wasm)?;
         let program = self.linkers.link(&self.engine, file, &code)?;
         check_memory(file, &code, &manifest)?;
-        Ok(Arc::new(Handler { name, digest: wasm.digest.into(), manifest, compiled, program }))
+        let secrets = self.secrets(file, &manifest)?;
+        let reach = self.reach(file, &manifest, &secrets)?;
+        Ok(Arc::new(Handler { name, digest: wasm.digest.into(), manifest, compiled, program, secrets, reach }))
+    }
+
+    fn secrets(&self, file: &Path, manifest: &Manifest) -> Result<Secrets, Refusal> {
+        let Some(named) = &self.secrets else { return Ok(Secrets::default()) };
+        named.only(manifest.grants.secrets()).map_err(|missing| {
+            let hint = format!("start the worker with --secret {missing}, if this handler may use it");
+            let manifest = file.with_extension("toml");
+            Refusal {
+                hint: Some(hint),
+                ..refuse(&manifest, format!("asks for the secret {missing}, which wasn't given"))
+            }
+        })
+    }
+
+    /// None where nothing is granted.
+    fn reach(&self, file: &Path, manifest: &Manifest, secrets: &Secrets) -> Result<Option<Arc<Reach>>, Refusal> {
+        let rules = manifest.grants.http.clone();
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let tls = rules.iter().any(Rule::is_https).then(http::tls).transpose().map_err(|why| {
+            let hint = "install ca-certificates, or name a file of them in SSL_CERT_FILE".to_owned();
+            Refusal { hint: Some(hint), ..refuse(file, format!("its manifest grants https, but {why}")) }
+        })?;
+        let (secrets, gateway, ceiling) = (secrets.clone(), self.gateway.clone(), self.ceiling.clone());
+        Ok(Some(Arc::new(Reach { rules, ceiling, secrets, gateway, tls })))
     }
 
     /// What the host would make of a file. An error only where it can't be read.
@@ -126,47 +161,39 @@ impl Loader {
 
     /// The code, and whether it was compiled just now.
     fn compile(&self, file: &Path, wasm: &Wasm) -> Result<(Code, bool), Refusal> {
-        let invalid = |what, error| refuse(file, format!("not a valid {what}: {}", one_line(&error)));
-        let digest = wasm.digest.trim_start_matches("sha256:");
+        let name = wasm.digest.trim_start_matches("sha256:").to_owned();
+        let job = |what, name| Job { what, name, wasm: &wasm.bytes };
+        let component = |(code, new)| (Code::Component(code), new);
         match kinds::of(&wasm.bytes) {
             Kind::Other { found, hint } => {
                 let reason = format!("not a WebAssembly component or module: {found}");
                 Err(Refusal { hint, ..refuse(file, reason) })
             }
-            Kind::Component => {
-                let compiled = self.compiled(digest, || Ok(Cow::Borrowed(&wasm.bytes)))?;
-                compiled.map(|(code, new)| (Code::Component(code), new)).map_err(|error| invalid("component", error))
-            }
-            Kind::Module => {
-                let compiled = self.compiled(digest, || Ok(Cow::Borrowed(&wasm.bytes)))?;
-                compiled.map(|(code, new)| (Code::Module(code), new)).map_err(|error| invalid("module", error))
-            }
+            Kind::Component => self.compiled(file, &job(What::Component, name)).map(component),
+            Kind::Module => self.compiled(file, &job(What::Module, name)).map(|(code, new)| (Code::Module(code), new)),
             Kind::Handler(version) => {
-                let adapted = || {
-                    Module::validate(&self.engine, &wasm.bytes).map_err(|error| invalid("module", error))?;
-                    let misfit = |Misfit { reason, hint }| {
-                        let reason = format!("a core module that can't be made a component: {reason}");
-                        Refusal { hint: Some(hint.into()), ..refuse(file, reason) }
-                    };
-                    adapt::component(&wasm.bytes, &version).map(Cow::Owned).map_err(misfit)
-                };
-                let compiled = self.compiled(&format!("{digest}-{:016x}", adapt::mark()), adapted)?;
-                compiled.map(|(code, new)| (Code::Component(code), new)).map_err(|error| invalid("module", error))
+                let name = format!("{name}-{:016x}", adapt::mark());
+                self.compiled(file, &job(What::Handler(version), name)).map(component)
             }
         }
     }
 
-    /// What the cache has under `name`, else, new, what the compiler makes of `wasm`.
-    fn compiled<'a, T: Compiled>(
-        &self,
-        name: &str,
-        wasm: impl FnOnce() -> Result<Cow<'a, [u8]>, Refusal>,
-    ) -> Result<wasmtime::Result<(T, bool)>, Refusal> {
-        let Some(cache) = &self.cache else { return Ok(T::new(&self.engine, &wasm()?).map(|code| (code, true))) };
-        if let Some(kept) = cache.kept(&self.engine, name) {
-            return Ok(Ok((kept, false)));
+    /// What the cache has, else, new, what the compiler makes of it.
+    fn compiled<T: Compiled>(&self, file: &Path, job: &Job<'_>) -> Result<(T, bool), Refusal> {
+        if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.kept(&self.engine, &job.name)) {
+            return Ok((kept, false));
         }
-        Ok(cache.compile(&self.engine, name, &wasm()?).map(|code| (code, true)))
+        let refused = |Bad { reason, hint }| Refusal { hint, ..refuse(file, reason) };
+        let code = self.press.code(&self.engine, job).map_err(refused)?;
+        // SAFETY: it comes from the compiler just now.
+        let compiled = unsafe { T::deserialize(&self.engine, &code) }.map_err(|error| {
+            let what = if job.what == What::Component { "component" } else { "module" };
+            refuse(file, format!("not a valid {what}: {}", one_line(&error)))
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.keep(&self.engine, &job.name, &code);
+        }
+        Ok((compiled, true))
     }
 }
 

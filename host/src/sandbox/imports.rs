@@ -7,11 +7,13 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceTable
 use wasmtime::{Engine, ExternType, Module, ResourceLimiter};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::command::Surroundings;
+use super::http::Requests;
 use super::journal::{Journal, LINE, line};
 use super::limits::Limits;
-use super::manifest::Grants;
+use super::manifest::{Grants, Setting};
 use super::producer::Enqueued;
 use super::{Access, Call, Handler, Import, Stop, stop};
 use crate::store::Store;
@@ -57,6 +59,7 @@ pub(super) struct State {
     // Most runs never call WASI, and its context costs more than the rest of the store.
     wasi: Option<Box<WasiCtx>>,
     preview1: Option<Box<WasiP1Ctx>>,
+    http: Option<Box<Requests>>,
     table: ResourceTable,
 }
 
@@ -81,7 +84,7 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let (surroundings, wasi, preview1, enqueued, store) = (None, None, None, Enqueued::default(), None);
-        let host_calls = 0;
+        let (host_calls, http) = (0, None);
         State {
             limits,
             host_calls,
@@ -94,6 +97,7 @@ impl State {
             surroundings,
             wasi,
             preview1,
+            http,
             table,
         }
     }
@@ -123,6 +127,17 @@ impl WasiView for State {
     }
 }
 
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let State { http, table, handler, task, .. } = self;
+        let requests = http.get_or_insert_with(|| {
+            Box::new(Requests::new(handler.reach.clone(), task.id.clone(), handler.name.clone()))
+        });
+        let Requests { ctx, hooks } = &mut **requests;
+        WasiHttpCtxView { hooks, table, ctx }
+    }
+}
+
 /// WASI over nothing: no files, no network; what a command needs, and output that is written down.
 fn context(journal: &Journal, surroundings: Option<&Surroundings>) -> WasiCtxBuilder {
     let mut context = WasiCtxBuilder::new();
@@ -138,6 +153,7 @@ fn context(journal: &Journal, surroundings: Option<&Surroundings>) -> WasiCtxBui
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     bindings::TaskHandler::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }
@@ -198,6 +214,8 @@ fn access(interface: &str, grants: &Grants) -> Access {
         "tasq:handler/store" if version.starts_with("0.1.") && grants.store => Access::Granted,
         "tasq:handler/producer" | "tasq:handler/store" if version.starts_with("0.1.") => Access::Inert,
         _ if !version.starts_with("0.2.") => Access::Refused,
+        "wasi:http/types" | "wasi:http/outgoing-handler" if grants.http.is_empty() => Access::Inert,
+        "wasi:http/types" | "wasi:http/outgoing-handler" => Access::Granted,
         "wasi:cli/stdout" | "wasi:cli/stderr" | "wasi:cli/exit" => Access::Granted,
         _ => match path.split('/').next().unwrap_or_default() {
             "wasi:io" | "wasi:clocks" | "wasi:random" => Access::Granted,
@@ -272,7 +290,10 @@ fn is_wanted(level: log::Level) -> bool {
 impl config::Host for State {
     fn get(&mut self, name: String) -> Option<String> {
         self.host_calls += 1;
-        self.handler.manifest.grants.config.get(&name).cloned()
+        match self.handler.manifest.grants.config.get(&name)? {
+            Setting::Text(text) => Some(text.clone()),
+            Setting::Secret(name) => self.handler.secrets.placeholder(name).map(str::to_owned),
+        }
     }
 }
 
@@ -290,7 +311,10 @@ mod tests {
             ("wasi:cli/environment@0.2.6", Access::Inert),
             ("wasi:filesystem/types@0.2.0", Access::Inert),
             ("wasi:cli/stdout@0.3.0", Access::Refused),
-            ("wasi:http/types@0.2.0", Access::Refused),
+            ("wasi:http/types@0.2.0", Access::Inert),
+            ("wasi:http/outgoing-handler@0.2.12", Access::Inert),
+            ("wasi:http/incoming-handler@0.2.0", Access::Refused),
+            ("wasi:http/types@0.3.0", Access::Refused),
             ("acme:db/query@1.0.0", Access::Refused),
             ("env", Access::Refused),
         ] {
@@ -301,5 +325,7 @@ mod tests {
         let enqueue = Grants { enqueue: vec!["mail".parse().unwrap()], ..Grants::default() };
         assert_eq!(access("tasq:handler/producer@0.1.0", &Grants::default()), Access::Inert);
         assert_eq!(access("tasq:handler/producer@0.1.0", &enqueue), Access::Granted);
+        let http = Grants { http: vec!["https://example.com".parse().unwrap()], ..Grants::default() };
+        assert_eq!(access("wasi:http/types@0.2.0", &http), Access::Granted);
     }
 }

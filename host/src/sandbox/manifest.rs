@@ -13,6 +13,8 @@ use serde::Deserialize;
 use super::Refusal;
 use super::engine::MAX_MEMORY;
 use super::handlers::{contents, refuse};
+use super::http::Rule;
+use super::secrets;
 use crate::keys;
 use crate::task::{Backoff, Name};
 
@@ -62,9 +64,12 @@ pub enum OnTrap {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grants {
+    /// Where it may send HTTP requests.
+    #[serde(default)]
+    pub http: Vec<Rule>,
     /// Settings that `config.get` answers.
     #[serde(default)]
-    pub config: BTreeMap<String, String>,
+    pub config: BTreeMap<String, Setting>,
     /// Handlers whose tasks it may enqueue.
     #[serde(default)]
     pub enqueue: Vec<Name>,
@@ -73,12 +78,52 @@ pub struct Grants {
     pub store: bool,
 }
 
+/// What `config.get` answers for one name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum Setting {
+    /// This text.
+    Text(String),
+    /// A placeholder for the secret of this name, `{ secret = "NAME" }`.
+    Secret(String),
+}
+
+impl TryFrom<toml::Value> for Setting {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Setting, String> {
+        const EXPECTED: &str = "expected a text or { secret = \"NAME\" }";
+        match value {
+            toml::Value::String(text) => Ok(Setting::Text(text)),
+            toml::Value::Table(table) if table.len() == 1 => match table.get("secret").and_then(toml::Value::as_str) {
+                Some(name) if secrets::is_name(name) => Ok(Setting::Secret(name.to_owned())),
+                Some(name) => Err(format!("secret = {name:?}: expected letters, digits and _, as variables have")),
+                None => Err(EXPECTED.into()),
+            },
+            other => Err(format!("{EXPECTED}, found {}", other.type_str())),
+        }
+    }
+}
+
+impl Grants {
+    /// The names of all secrets that are asked for.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.config.values().filter_map(|setting| match setting {
+            Setting::Secret(name) => Some(name.as_str()),
+            Setting::Text(_) => None,
+        })
+    }
+}
+
 /// Larger ones are refused unread.
 const LARGEST: u64 = 64 << 10;
 
+/// Each request is held against all of them.
+const RULES: usize = 100;
+
 const KEYS: [&str; 10] =
     ["queue", "concurrency", "max_retries", "backoff", "timeout", "cpu", "memory", "on_trap", "digest", "grants"];
-const GRANTS: [&str; 3] = ["config", "enqueue", "store"];
+const GRANTS: [&str; 4] = ["http", "config", "enqueue", "store"];
 
 impl Manifest {
     /// The manifest beside a `.wasm` file; all defaults where there is none.
@@ -113,6 +158,9 @@ impl Manifest {
         }
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) || self.cpu.is_some_and(|cpu| cpu.is_zero()) {
             return Some("a time limit of 0: expected a duration such as \"30s\"".into());
+        }
+        if self.grants.http.len() > RULES {
+            return Some(format!("{} lines of http: expected at most {RULES}", self.grants.http.len()));
         }
         if let Some(memory) = self.memory.filter(|m| !(64 << 10..=MAX_MEMORY as u64).contains(&m.as_u64())) {
             return Some(format!("memory = \"{memory}\": expected 64KiB to 4GiB"));
@@ -168,7 +216,8 @@ mod tests {
             on_trap = "discard"
             digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
             [grants]
-            config = { region = "eu" }
+            http = ["https://api.example.com", "GET https://*.example.org"]
+            config = { region = "eu", token = { secret = "API_TOKEN" } }
             enqueue = ["mail"]
             "#,
         )
@@ -178,7 +227,9 @@ mod tests {
         assert_eq!(manifest.backoff.unwrap().to_string(), "exponential:2s..10m");
         assert_eq!((manifest.timeout, manifest.cpu), (Some(Duration::from_secs(30)), Some(Duration::from_secs(5))));
         assert_eq!((manifest.memory.unwrap().as_u64(), manifest.on_trap), (128 << 20, OnTrap::Discard));
-        assert_eq!(manifest.grants.config["region"], "eu");
+        assert_eq!(manifest.grants.http[1].to_string(), "GET https://*.example.org");
+        assert_eq!(manifest.grants.config["region"], Setting::Text("eu".into()));
+        assert_eq!(manifest.grants.secrets().collect::<Vec<_>>(), ["API_TOKEN"]);
         assert_eq!(manifest.grants.enqueue[0].as_str(), "mail");
         assert_eq!(parse("").unwrap(), Manifest::default());
     }
@@ -201,6 +252,10 @@ mod tests {
             ("memory = \"1KiB\"", "expected 64KiB to 4GiB"),
             ("digest = \"md5:1\"", "expected sha256:"),
             ("backoff = \"never\"", "expected exponential"),
+            ("[grants]\nhttp = [\"ftp://a.com\"]", "line 2: http = \"ftp://a.com\": expected http or https"),
+            ("[grants]\nconfig = { a = 1 }", "expected a text or { secret = \"NAME\" }, found integer"),
+            ("[grants]\nconfig = { a = { secrets = \"A\" } }", "expected a text or { secret = \"NAME\" }"),
+            ("[grants]\nconfig = { a = { secret = \"a b\" } }", "expected letters"),
             ("= 1", "line 1: "),
         ] {
             let refusal = parse(text).unwrap_err().to_string();

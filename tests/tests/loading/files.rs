@@ -131,7 +131,8 @@ fn a_manifest_that_is_wrong_is_refused_with_its_handler() {
     let other = format!("digest = \"sha256:{}\"", "0".repeat(64));
     for (manifest, file, want, hint) in [
         (&b"timeot = \"1s\""[..], "bad.toml", "unknown key `timeot`", "did you mean `timeout`?"),
-        (b"[grants]\nhtp = []", "bad.toml", "unknown key `grants.htp`", "known keys: config"),
+        (b"[grants]\nhtp = []", "bad.toml", "unknown key `grants.htp`", "did you mean `grants.http`?"),
+        (b"[grants]\nxyz = []", "bad.toml", "unknown key `grants.xyz`", "known keys: http, config"),
         (other.as_bytes(), "bad.wasm", "its manifest expects sha256:0000", "change its `digest`"),
         (b"\xff\xfe", "bad.toml", "not UTF-8", ""),
         (b"timeout", "bad.toml", "line 1: ", ""),

@@ -54,8 +54,7 @@ fn an_import_that_no_handler_gets_is_named() {
     let core = Core::default().module();
     for import in [
         r#"(import "acme:db/query@1.0.0" (instance))"#,
-        r#"(import "wasi:http/types@0.2.6" (instance))"#,
-        r#"(import "wasi:http/outgoing-handler@0.2.0" (instance))"#,
+        r#"(import "wasi:http/incoming-handler@0.2.0" (instance))"#,
         r#"(import "wasi:cli/stdout@0.3.0" (instance))"#,
         r#"(import "tasq:handler/log@0.2.0" (instance))"#,
         r#"(import "answer" (func (result u32)))"#,

@@ -15,7 +15,7 @@ pub(super) fn look(
     folder: &Path,
     concurrency: usize,
 ) -> Result<Vec<Finding>, Error> {
-    let sandbox = args.open(config, concurrency)?;
+    let sandbox = args.open(config, concurrency, crate::cli::secrets::permitted(config)?)?;
     let loaded = load_folder(&sandbox, folder)?;
     let mut findings = vec![served(&sandbox)];
     findings.extend(loaded.refused.iter().map(refused));

@@ -11,8 +11,9 @@ use tracing::Level;
 use super::super::error::{Code, Error};
 use super::super::logging::{self, Levels, LogFormat};
 use super::super::sandbox::SandboxArgs;
+use super::super::secrets::permitted;
 use super::super::{input, output, view};
-use crate::config::Config;
+use crate::config::{Config, SecretsFlag};
 use tasq_host::backend::{self, url::Url};
 use tasq_host::clock::{Clock, System};
 use tasq_host::sandbox::{Call, Handler, Ran, Stop};
@@ -48,6 +49,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    _secrets: SecretsFlag,
+    #[command(flatten)]
     sandbox: SandboxArgs,
 }
 
@@ -65,7 +68,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     super::expect_file(&args.file)?;
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE, stderr: None }, std::io::stderr);
     let json = args.json;
-    let sandbox = Arc::new(args.sandbox.open(&config, 1)?);
+    let sandbox = Arc::new(args.sandbox.open(&config, 1, permitted(&config)?)?);
     sandbox.lend(backend::open(&Url::Memory, None).await?.store);
     let handler = sandbox.load_file(&args.file)?;
     let call = call(args, &handler)?;
