@@ -20,6 +20,7 @@ mod command;
 mod engine;
 mod handlers;
 mod imports;
+mod inspect;
 mod kinds;
 mod limits;
 pub mod manifest;
@@ -34,6 +35,7 @@ use budget::Budget;
 use cache::Cache;
 use engine::Ticker;
 use handlers::Loader;
+pub use inspect::{HandlerKind, Inspection, Needs, Producer};
 pub use manifest::Manifest;
 use program::{Linkers, Program};
 pub use stop::Stop;
@@ -105,19 +107,6 @@ pub enum Access {
     Inert,
     /// The host has no such interface: the file is refused.
     Refused,
-}
-
-/// What `handler check` shows of a file that may or may not be taken.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// `sha256:…` of the file.
-    pub digest: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Everything it imports.
-    pub imports: Vec<Import>,
-    /// Why it would not be taken.
-    pub refusal: Option<Refusal>,
 }
 
 /// One run that is asked for.

@@ -7,6 +7,8 @@ use crate::config::Config;
 
 mod build;
 mod check;
+mod facts;
+mod inspect;
 mod list;
 mod new;
 mod run;
@@ -22,6 +24,7 @@ Examples:
 pub(crate) enum Command {
     Build(build::Args),
     Check(check::Args),
+    Inspect(inspect::Args),
     List(list::Args),
     New(new::Args),
     Run(run::Args),
@@ -32,6 +35,7 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
     match command {
         Command::Build(args) => build::run(&args, &config),
         Command::Check(args) => check::run(&args, &config),
+        Command::Inspect(args) => inspect::run(&args, &config),
         Command::List(args) => list::run(&args, &config),
         Command::New(args) => new::run(&args),
         Command::Run(args) => run::run(args, config).await,

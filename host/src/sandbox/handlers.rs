@@ -18,7 +18,7 @@ use super::call::MESSAGE;
 use super::kinds::{self, Kind};
 use super::output::printable;
 use super::program::{Code, Linkers};
-use super::{Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
+use super::{Handler, Loaded, MEMORY, Manifest, Refusal};
 use crate::task::{Name, truncate};
 
 /// Larger files are refused unread.
@@ -32,10 +32,10 @@ pub(super) struct Loader {
 }
 
 /// A file's bytes and name.
-struct Wasm {
-    bytes: Vec<u8>,
+pub(super) struct Wasm {
+    pub(super) bytes: Vec<u8>,
     /// `sha256:…`
-    digest: String,
+    pub(super) digest: String,
 }
 
 impl Loader {
@@ -107,21 +107,7 @@ impl Loader {
         Ok(Arc::new(Handler { name, digest: wasm.digest.into(), manifest, program }))
     }
 
-    /// What the host would make of a file. An error only where it can't be read.
-    pub(super) fn inspect(&self, file: &Path) -> Result<Inspection, Refusal> {
-        let wasm = read(file)?;
-        let (imports, refusal) = match self.compile(file, &wasm) {
-            Err(refusal) => (Vec::new(), Some(refusal)),
-            Ok(code) => {
-                // A manifest that can't be read grants nothing, and is what the refusal is about.
-                let grants = Manifest::beside(file).unwrap_or_default().grants;
-                (code.imports(&self.engine, &grants), self.file(file, None).err())
-            }
-        };
-        Ok(Inspection { digest: wasm.digest, bytes: wasm.bytes.len() as u64, imports, refusal })
-    }
-
-    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Code, Refusal> {
+    pub(super) fn compile(&self, file: &Path, wasm: &Wasm) -> Result<Code, Refusal> {
         let invalid = |what, error| refuse(file, format!("not a valid {what}: {}", one_line(&error)));
         let digest = wasm.digest.trim_start_matches("sha256:");
         match kinds::of(&wasm.bytes) {
@@ -199,7 +185,7 @@ fn name_of(file: &Path) -> Result<Name, Refusal> {
     })
 }
 
-fn read(file: &Path) -> Result<Wasm, Refusal> {
+pub(super) fn read(file: &Path) -> Result<Wasm, Refusal> {
     let bytes = contents(file, LARGEST).map_err(|reason| refuse(file, reason))?;
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Wasm { bytes, digest: format!("sha256:{digest}") })

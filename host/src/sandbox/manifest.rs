@@ -74,7 +74,8 @@ const LARGEST: u64 = 64 << 10;
 
 const KEYS: [&str; 10] =
     ["queue", "concurrency", "max_retries", "backoff", "timeout", "cpu", "memory", "on_trap", "digest", "grants"];
-const GRANTS: [&str; 2] = ["config", "enqueue"];
+/// The keys under `[grants]`.
+pub(super) const GRANTS: [&str; 2] = ["config", "enqueue"];
 
 impl Manifest {
     /// The manifest beside a `.wasm` file; all defaults where there is none.
