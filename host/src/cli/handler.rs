@@ -12,6 +12,7 @@ mod inspect;
 mod list;
 mod new;
 mod run;
+mod workplace;
 
 /// Make and build handlers, look at them, and try them without a broker
 #[derive(Debug, clap::Subcommand)]

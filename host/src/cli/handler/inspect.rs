@@ -1,6 +1,5 @@
 //! `tasq-host handler inspect`: what a file is and what it asks for.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -10,7 +9,7 @@ use super::super::output;
 use super::super::sandbox::CacheArgs;
 use super::facts::{self, ImportView};
 use crate::config::Config;
-use tasq_host::sandbox::{HandlerKind, Inspection, Needs};
+use tasq_host::sandbox::{HandlerKind, Inspection, Needs, Producer};
 
 /// Show what a file is: its kind, imports, exports, makers, and what a run of it takes
 ///
@@ -42,8 +41,7 @@ struct InspectView<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     needs: Option<NeedsView>,
-    /// Field → name → version.
-    producers: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
+    producers: Vec<ProducerView<'a>>,
     exports: &'a [String],
     imports: Vec<ImportView<'a>>,
 }
@@ -54,6 +52,13 @@ struct NeedsView {
     memories: u32,
     initial_memory_bytes: u64,
     tables: u32,
+}
+
+#[derive(Serialize)]
+struct ProducerView<'a> {
+    field: &'a str,
+    name: &'a str,
+    version: &'a str,
 }
 
 /// Looks at one file.
@@ -79,10 +84,6 @@ pub(crate) fn run(args: &Args, config: &Config) -> Result<(), Error> {
 
 impl InspectView<'_> {
     fn of(file: String, seen: &Inspection) -> InspectView<'_> {
-        let mut producers = BTreeMap::<_, BTreeMap<_, _>>::new();
-        for producer in &seen.producers {
-            producers.entry(&*producer.field).or_default().insert(&*producer.name, &*producer.version);
-        }
         let Needs { core_instances, memories, initial_memory, tables } = seen.needs.unwrap_or(Needs::MOST);
         let needs = NeedsView { core_instances, memories, initial_memory_bytes: initial_memory, tables };
         InspectView {
@@ -93,10 +94,16 @@ impl InspectView<'_> {
             accepted: seen.refusal.is_none(),
             reason: seen.refusal.as_ref().map(|refusal| &*refusal.reason),
             needs: seen.needs.map(|_| needs),
-            producers,
+            producers: seen.producers.iter().map(ProducerView::of).collect(),
             exports: &seen.exports,
             imports: seen.imports.iter().map(ImportView::of).collect(),
         }
+    }
+}
+
+impl ProducerView<'_> {
+    fn of(Producer { field, name, version }: &Producer) -> ProducerView<'_> {
+        ProducerView { field, name, version }
     }
 }
 
