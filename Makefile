@@ -34,7 +34,7 @@ test-brokers: ## Of the tests, those that start a server of their own: laws, mod
 .PHONY: test-languages
 test-languages: ## Of the tests, those of handlers in other languages: every language against every case, RUNS runs in a row
 	@scripts/guest-tools >/dev/null
-	$(if $(RUNS),TASQ_RUNS=$(RUNS) )cargo test -p tasq-tests --test languages
+	$(if $(RUNS),TASQ_RUNS=$(RUNS) )cargo test -p tasq-tests --test languages --test examples --test commands
 
 .PHONY: chaos
 chaos: tools ## Kill workers for SECONDS (60) while producers go on, then count what became of the tasks

@@ -105,18 +105,6 @@ fn every_language_has_its_line() {
     assert_eq!(folders, lines);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_csv_report_in_python_sums_up_by_the_column_that_is_set() {
-    logs::capture();
-    let manifest = "[grants]\nconfig = { group_by = \"city\" }\n";
-    let load = || sandbox().load_file(&project("examples/python/csv-report", "csv-report", manifest)).unwrap();
-    let report = tokio::task::block_in_place(load);
-    let result = run(&report, call("price,city\n0.1,Zürich\n5,Bern\n0.2,Zürich\n"), Stop::new()).await;
-    assert_eq!(result, Outcome::Done("city,rows,price\nBern,1,5\nZürich,2,0.3\n".into()));
-    let (failure, verdict) = failed(run(&report, call("a,b\n1,2\n"), Stop::new()).await);
-    assert_eq!((failure.code.as_str(), verdict), ("invalid-payload", Verdict::Discard), "{failure:?}");
-}
-
 /// A language's components, loaded.
 struct Guest {
     language: Language,
