@@ -89,6 +89,9 @@ languages! {
     javascript: Language {
         name: "javascript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow", panic: "", runs: SOME
     };
+    javascript_spidermonkey: Language {
+        name: "javascript-spidermonkey", ordinary_error: ("Error", "probe@"), endless_recursion: "InternalError", panic: "", runs: SOME
+    };
     typescript: Language {
         name: "typescript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow", panic: "", runs: SOME
     };
@@ -137,6 +140,7 @@ impl Guest {
         self.example.get_or_init(|| {
             let file = match self.language.name {
                 "rust" => guests::example("add"),
+                "javascript-spidermonkey" => project("examples/javascript/add-spidermonkey", "add", ""),
                 name => project(&format!("examples/{name}/add"), "add", ""),
             };
             sandbox().load_file(&file).unwrap()
