@@ -33,9 +33,9 @@ test-brokers: ## Of the tests, those that start a server of their own: laws, mod
 	cargo test --workspace --test '*redis*'
 
 .PHONY: test-languages
-test-languages: ## Of the tests, those of handlers in other languages: every language against every case
+test-languages: ## Of the tests, those of handlers in other languages: every language against every case, RUNS runs in a row
 	@scripts/guest-tools >/dev/null
-	cargo test -p tasq-tests --test languages
+	$(if $(RUNS),TASQ_RUNS=$(RUNS) )cargo test -p tasq-tests --test languages --test examples --test commands
 
 .PHONY: chaos
 chaos: tools ## Kill workers and servers under TASKS (100000) tasks, chains and groups, then count; BROKER=redis for one alone

@@ -24,6 +24,7 @@ mod engine;
 mod handlers;
 pub mod http;
 mod imports;
+mod inspect;
 mod journal;
 mod kinds;
 mod limits;
@@ -45,6 +46,7 @@ use compile::{Compiler, Press};
 use engine::{Built, Ticker};
 use handlers::Loader;
 use http::{Gateway, Internet, Reach};
+pub use inspect::{HandlerKind, Inspection, Needs, Producer};
 pub use manifest::Manifest;
 use program::{Linkers, Program};
 use secrets::Secrets;
@@ -123,19 +125,6 @@ pub enum Access {
     Inert,
     /// The host has no such interface: the file is refused.
     Refused,
-}
-
-/// What `handler check` shows of a file that may or may not be taken.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// `sha256:…` of the file.
-    pub digest: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Everything it imports.
-    pub imports: Vec<Import>,
-    /// Why it would not be taken.
-    pub refusal: Option<Refusal>,
 }
 
 /// One run that is asked for.

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tasq_host::sandbox::ceilings::Operator;
 use tasq_host::sandbox::compile::{Apart, Compiler};
 use tasq_host::sandbox::secrets::Secrets;
-use tasq_host::sandbox::{Options, Permissions, Sandbox};
+use tasq_host::sandbox::{Options, Sandbox};
 use tasq_tests::guests::{example, module, reactor};
 
 fn apart() -> Apart {
@@ -15,8 +16,8 @@ fn apart() -> Apart {
 
 fn sandbox(apart: Apart, cache: Option<PathBuf>) -> Sandbox {
     let options = Options { slots: 2, pagemap_scan: true, cache, memory_budget: None };
-    let permissions = Permissions { secrets: Some(Secrets::default()), http: None };
-    Sandbox::with(options, permissions, Compiler::Apart(apart)).expect("an engine")
+    let (operator, secrets) = (Operator::default(), Some(Secrets::default()));
+    Sandbox::with(options, operator, secrets, Compiler::Apart(apart)).expect("an engine")
 }
 
 /// A program of `functions` functions with `steps` steps each, which are long to compile and short to write down.

@@ -1,8 +1,11 @@
 //! The way of a handler's author in each language: `handler new`, `handler build`, `handler check`, and a task that is
-//! enqueued and run, in a folder outside of the repository.
+//! enqueued and run, in a folder outside of the repository. And what `sdk/README.md` shows beside it.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use tasq_tests::guests;
 
 /// `$name` is a project's language.
 macro_rules! languages {
@@ -60,6 +63,59 @@ fn cargo_component_builds_the_project_in_rust() {
     let built = "my-add/target/wasm32-wasip1/release/my_add.wasm";
     let result = author.run(&format!(r#"tasq-host handler run {built} '{{"arg1":5,"arg2":4}}'"#));
     assert_eq!(result, r#"{"result":9}"#);
+}
+
+/// As sdk/README.md says it, word for word.
+#[test]
+fn cargo_component_builds_a_crate_of_its_own_making() {
+    let author = Author::new();
+    let readme = fs::read_to_string(repository().join("sdk/README.md")).expect("text");
+    let block = |start: &str| {
+        let from = readme.find(start).unwrap_or_else(|| panic!("sdk/README.md has no block that begins with {start}"));
+        let block = &readme[from + start.lines().next().expect("a line").len()..];
+        block[..block.find("```").expect("an end")].trim_start()
+    };
+    fs::create_dir(author.home.path().join("wit")).expect("a folder");
+    fs::copy(repository().join("wit/handler.wit"), author.home.path().join("wit/handler.wit")).expect("a copy");
+    let commands = block("```sh\ncargo component new");
+    let (make, build) = commands.split_once("cd shout\n").expect("two halves");
+    author.run(make);
+    fs::write(author.home.path().join("shout/src/lib.rs"), block("```rust\n#[allow(warnings)]\nmod bindings;"))
+        .expect("code");
+    author.run(&format!("cd shout\n{build}"));
+    let result = author.run("tasq-host handler run shout/target/wasm32-wasip1/release/shout.wasm größe");
+    assert_eq!(result, "GRÖSSE");
+}
+
+/// The chain of sdk/README.md, word for word: TypeScript, then Rust, then C.
+#[test]
+fn a_chain_goes_through_three_languages() {
+    let author = Author::new();
+    let wasm = author.home.path().join("wasm");
+    fs::create_dir(&wasm).expect("a folder");
+    fs::copy(guests::example("markdown"), wasm.join("markdown.wasm")).expect("a copy");
+    for example in ["typescript/render", "c/text-stats"] {
+        author.run(&format!("tasq-host handler build '{}/examples/{example}' --handlers wasm", repository().display()));
+    }
+    let readme = fs::read_to_string(repository().join("sdk/README.md")).expect("text");
+    let from = readme.find("tasq-host enqueue render").expect("the chain");
+    let enqueue = readme[from..].lines().next().expect("a line");
+    let id = author.run(enqueue);
+    author.run("tasq-host run --handlers wasm --until-empty");
+    let step = |step: &str| author.run(&format!("tasq-host task wait {}/{step}", id.trim()));
+    assert_eq!(step("s1"), "# Dear Zoë\n\n- tea\n- milk\n");
+    assert_eq!(step("s2"), "<h1>Dear Zoë</h1>\n<ul>\n<li>tea</li>\n<li>milk</li>\n</ul>\n");
+    let counted = author.run(&format!("tasq-host task wait {id}"));
+    assert!(counted.starts_with(r#"{"lines":5,"words":12,"#), "{counted}");
+}
+
+#[test]
+fn an_example_whose_links_lead_out_of_it_is_built_where_it_is() {
+    let author = Author::new();
+    let example = repository().join("examples/javascript/add");
+    let built = author.run(&format!("tasq-host handler build '{}' --handlers wasm", example.display()));
+    assert_eq!(built, "wasm/add.wasm\n");
+    assert_eq!(author.run(r#"tasq-host handler run wasm/add.wasm '{"arg1":5,"arg2":4}'"#), r#"{"result":9}"#);
 }
 
 fn repository() -> &'static Path {

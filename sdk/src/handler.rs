@@ -64,7 +64,9 @@ pub struct Json<T>(
 
 impl<T: DeserializeOwned> Payload for Json<T> {
     fn read(payload: Vec<u8>) -> Result<Json<T>, Failure> {
-        serde_json::from_slice(&payload).map(Json).map_err(|error| invalid_payload(&error))
+        // All of it at first: what serde skips it wouldn't look at.
+        let text = std::str::from_utf8(&payload).map_err(|error| invalid_payload(&error))?;
+        serde_json::from_str(text).map(Json).map_err(|error| invalid_payload(&error))
     }
 }
 

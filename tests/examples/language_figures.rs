@@ -9,6 +9,8 @@ use tasq_host::task::{Headers, Outcome, Priority, Task, TaskId, TaskOptions, Tim
 use tasq_tests::projects::project;
 
 const RUNS: u32 = 500;
+const LANGUAGES: [&str; 9] =
+    ["python", "javascript", "javascript-spidermonkey", "typescript", "go", "c", "cpp", "zig", "assemblyscript"];
 
 #[tokio::main]
 async fn main() {
@@ -16,8 +18,12 @@ async fn main() {
     println!(
         "| language | KB | loading without a cache, ms | fresh run, ms | memory of a run, KB |\n|---|--:|--:|--:|--:|"
     );
-    for language in ["python", "javascript", "typescript", "go", "c", "cpp", "zig", "assemblyscript"] {
-        let file = project(&format!("examples/{language}/add"), "add", "");
+    for language in LANGUAGES {
+        let folder = match language {
+            "javascript-spidermonkey" => "examples/javascript/add-spidermonkey".to_owned(),
+            _ => format!("examples/{language}/add"),
+        };
+        let file = project(&folder, "add", "");
         let began = Instant::now();
         let handler = sandbox.load_file(&file).unwrap();
         let load = began.elapsed().as_millis();

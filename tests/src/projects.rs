@@ -46,6 +46,8 @@ fn compile(sources: &Path, copy: &Path) -> Result<PathBuf, String> {
     let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("cd '{}' && {}", copy.display(), step("build")?)).env("PATH", path);
+    // Rust's own: the repository's toolchain has no targets for WebAssembly.
+    shell.env("RUSTUP_TOOLCHAIN", said_by(Command::new("scripts/wasm-toolchain"))?);
     said_by(shell)?;
     Ok(copy.join(step("output")?))
 }

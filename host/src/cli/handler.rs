@@ -7,10 +7,13 @@ use crate::config::Config;
 
 mod build;
 mod check;
+mod facts;
+mod inspect;
 mod list;
 mod new;
 mod precompile;
 mod run;
+mod workplace;
 
 /// Make and build handlers, look at them, and try them without a broker
 #[derive(Debug, clap::Subcommand)]
@@ -23,6 +26,7 @@ Examples:
 pub(crate) enum Command {
     Build(build::Args),
     Check(check::Args),
+    Inspect(inspect::Args),
     List(list::Args),
     New(new::Args),
     Precompile(precompile::Args),
@@ -34,6 +38,7 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
     match command {
         Command::Build(args) => build::run(&args, &config),
         Command::Check(args) => check::run(&args, &config),
+        Command::Inspect(args) => inspect::run(&args, &config),
         Command::List(args) => list::run(&args, &config),
         Command::New(args) => new::run(&args),
         Command::Precompile(args) => precompile::run(&args, &config),

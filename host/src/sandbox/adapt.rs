@@ -1,10 +1,11 @@
 //! From a core module that exports the contract's `handle` to a component, as `wasm-tools component new` would do it: C,
 //! Zig, Go and AssemblyScript stop at the module, and their users need no further tool.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::LazyLock;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::{LazyLock, Once};
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
@@ -45,8 +46,27 @@ pub(super) fn mark() -> u64 {
 /// A component that does what `module` does. `version` is that of the contract's that its export names; `module` is valid.
 pub(super) fn component(module: &[u8], version: &str) -> Result<Vec<u8>, Misfit> {
     // A file decides what is read here, and wit-component is written for a toolchain's own: it asserts some of what it finds.
-    let made = catch_unwind(AssertUnwindSafe(|| encode(module, version)));
+    let made = quietly(|| encode(module, version));
     made.unwrap_or_else(|_| Err(misfit("its metadata makes no sense", EXPORTS)))
+}
+
+/// A panic in `work` is a value, and nothing is said of it on stderr. Panics of other threads are none of its business.
+fn quietly<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    thread_local! { static IS_QUIET: Cell<bool> = const { Cell::new(false) } }
+    static HOOK: Once = Once::new();
+    // The hook is the process's, so it is wrapped once and for all instead of swapped under other threads' feet.
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |what| {
+            if !IS_QUIET.get() {
+                before(what);
+            }
+        }));
+    });
+    IS_QUIET.set(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_QUIET.set(false);
+    done
 }
 
 fn encode(module: &[u8], version: &str) -> Result<Vec<u8>, Misfit> {
@@ -132,5 +152,20 @@ mod tests {
         module.extend([0, 18, 14]);
         module.extend(b"component-type\x01\x02\x03");
         assert!(component(&module, "0.1.0").is_err());
+    }
+
+    #[test]
+    fn a_panic_inside_is_a_value_of_which_nothing_is_said() {
+        const NAME: &str = "sandbox::adapt::tests::a_panic_inside_is_a_value_of_which_nothing_is_said";
+        if std::env::var_os("PANICS").is_some() {
+            assert!(quietly(|| panic!("unheard")).is_err());
+            assert!(std::thread::spawn(|| panic!("aloud")).join().is_err());
+            return;
+        }
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let said = alone.args(["--exact", NAME, "--nocapture"]).env("PANICS", "yes").output().unwrap();
+        let stderr = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains("1 passed"), "{stderr}");
+        assert!(!stderr.contains("unheard") && stderr.contains("aloud"), "{stderr}");
     }
 }

@@ -20,9 +20,9 @@ const WASM_STACK: usize = 512 << 10;
 const ASYNC_STACK: usize = 1 << 20;
 const KEEP_RESIDENT: usize = 64 << 10;
 // Of one component.
-const CORE_INSTANCES: u32 = 100;
-const MEMORIES: u32 = 10;
-const TABLES: u32 = 64;
+pub(super) const CORE_INSTANCES: u32 = 100;
+pub(super) const MEMORIES: u32 = 10;
+pub(super) const TABLES: u32 = 64;
 const SMALL_RESERVATION: u64 = 256 << 20;
 
 /// An engine for runs.

@@ -21,7 +21,7 @@ use super::kinds::{self, Kind};
 use super::output::printable;
 use super::program::{Code, Linkers};
 use super::secrets::Secrets;
-use super::{Handler, Inspection, Loaded, MEMORY, Manifest, Refusal};
+use super::{Handler, Loaded, MEMORY, Manifest, Refusal};
 use crate::task::{Name, truncate};
 
 /// Larger files are refused unread.
@@ -41,10 +41,10 @@ pub(super) struct Loader {
 }
 
 /// A file's bytes and name.
-struct Wasm {
-    bytes: Vec<u8>,
+pub(super) struct Wasm {
+    pub(super) bytes: Vec<u8>,
     /// `sha256:…`
-    digest: String,
+    pub(super) digest: String,
 }
 
 impl Loader {
@@ -145,22 +145,8 @@ impl Loader {
         Ok(Some(Arc::new(Reach { rules, ceiling, secrets, gateway, tls })))
     }
 
-    /// What the host would make of a file. An error only where it can't be read.
-    pub(super) fn inspect(&self, file: &Path) -> Result<Inspection, Refusal> {
-        let wasm = read(file)?;
-        let (imports, refusal) = match self.compile(file, &wasm) {
-            Err(refusal) => (Vec::new(), Some(refusal)),
-            Ok((code, _)) => {
-                // A manifest that can't be read grants nothing, and is what the refusal is about.
-                let grants = Manifest::beside(file).unwrap_or_default().grants;
-                (code.imports(&self.engine, &grants), self.file(file, None).err())
-            }
-        };
-        Ok(Inspection { digest: wasm.digest, bytes: wasm.bytes.len() as u64, imports, refusal })
-    }
-
     /// The code, and whether it was compiled just now.
-    fn compile(&self, file: &Path, wasm: &Wasm) -> Result<(Code, bool), Refusal> {
+    pub(super) fn compile(&self, file: &Path, wasm: &Wasm) -> Result<(Code, bool), Refusal> {
         let name = wasm.digest.trim_start_matches("sha256:").to_owned();
         let job = |what, name| Job { what, name, wasm: &wasm.bytes };
         let component = |(code, new)| (Code::Component(code), new);
@@ -230,7 +216,7 @@ fn name_of(file: &Path) -> Result<Name, Refusal> {
     })
 }
 
-fn read(file: &Path) -> Result<Wasm, Refusal> {
+pub(super) fn read(file: &Path) -> Result<Wasm, Refusal> {
     let bytes = contents(file, LARGEST).map_err(|reason| refuse(file, reason))?;
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Wasm { bytes, digest: format!("sha256:{digest}") })

@@ -123,7 +123,8 @@ const RULES: usize = 100;
 
 const KEYS: [&str; 10] =
     ["queue", "concurrency", "max_retries", "backoff", "timeout", "cpu", "memory", "on_trap", "digest", "grants"];
-const GRANTS: [&str; 4] = ["http", "config", "enqueue", "store"];
+/// The keys under `[grants]`.
+pub(super) const GRANTS: [&str; 4] = ["http", "config", "enqueue", "store"];
 
 impl Manifest {
     /// The manifest beside a `.wasm` file; all defaults where there is none.

@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use super::handlers::{one_line, refuse};
 use super::imports::{self, EXPORT, Mismatch, State, TaskHandlerPre, check_export, survey, survey_module};
 use super::manifest::Grants;
-use super::{Access, Import, Refusal};
+use super::{Access, Import, Needs, Refusal};
 
 /// Ready to be instantiated.
 pub(super) enum Program {
@@ -36,15 +36,32 @@ impl Code {
         }
     }
 
+    /// Everything that it exports; of a module, its functions.
+    pub(super) fn exports(&self, engine: &Engine) -> Vec<String> {
+        match self {
+            Code::Component(component) => {
+                component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect()
+            }
+            Code::Module(module) => {
+                let functions = module.exports().filter(|export| export.ty().func().is_some());
+                functions.map(|export| export.name().to_owned()).collect()
+            }
+        }
+    }
+
+    /// None where it depends on what is imported.
+    pub(super) fn needs(&self, core_instances: u32) -> Option<Needs> {
+        let required = match self {
+            Code::Component(component) => component.resources_required()?,
+            Code::Module(module) => module.resources_required(),
+        };
+        let initial_memory = required.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10);
+        Some(Needs { core_instances, memories: required.num_memories, initial_memory, tables: required.num_tables })
+    }
+
     /// The most memory that it begins with, in bytes.
     pub(super) fn initial_memory(&self) -> u64 {
-        let pages = match self {
-            Code::Component(component) => {
-                component.resources_required().and_then(|required| required.max_initial_memory_size)
-            }
-            Code::Module(module) => module.resources_required().max_initial_memory_size,
-        };
-        pages.unwrap_or(0).saturating_mul(64 << 10)
+        self.needs(1).map_or(0, |needs| needs.initial_memory)
     }
 }
 
@@ -75,20 +92,18 @@ impl Linkers {
             return Err(Refusal { hint: Some(hint), ..refuse(file, reason) });
         }
         match code {
-            Code::Component(component) => self.link_component(engine, file, component),
-            Code::Module(module) => self.link_module(file, module),
+            Code::Component(component) => self.link_component(file, component, &code.exports(engine)),
+            Code::Module(module) => self.link_module(file, module, &code.exports(engine)),
         }
     }
 
-    fn link_component(&self, engine: &Engine, file: &Path, component: &Component) -> Result<Program, Refusal> {
+    fn link_component(&self, file: &Path, component: &Component, exports: &[String]) -> Result<Program, Refusal> {
         let unlinked = |error| refuse(file, format!("can't be linked: {}", one_line(&error)));
         let pre = self.components.instantiate_pre(component).map_err(unlinked)?;
         let mismatch = match check_export(&pre) {
             Ok(()) => return TaskHandlerPre::new(pre).map(Program::Handler).map_err(unlinked),
             Err(mismatch) => mismatch,
         };
-        let exports: Vec<String> =
-            component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
         let reason = match mismatch {
             Mismatch::Missing if exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2.")) => {
                 return CommandPre::new(pre).map(Program::Command).map_err(unlinked);
@@ -105,13 +120,11 @@ impl Linkers {
         Err(Refusal { hint: Some(hint), ..refuse(file, reason) })
     }
 
-    fn link_module(&self, file: &Path, module: &Module) -> Result<Program, Refusal> {
+    fn link_module(&self, file: &Path, module: &Module, exports: &[String]) -> Result<Program, Refusal> {
         let is_start =
             |item: ExternType| item.func().is_some_and(|start| start.params().len() == 0 && start.results().len() == 0);
         if !module.get_export("_start").is_some_and(is_start) {
-            let names: Vec<&str> =
-                module.exports().filter(|export| export.ty().func().is_some()).map(|export| export.name()).collect();
-            let found = match names.as_slice() {
+            let found = match exports {
                 [] => "no function".to_owned(),
                 names => names[..names.len().min(NAMED)].join(", "),
             };

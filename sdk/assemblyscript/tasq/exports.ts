@@ -1,5 +1,5 @@
 // The exports of the world tasq:handler/task-handler@0.1.0, around `handle` in ../handler.ts. canonical.mjs gives them their real names.
-import { Header, Kind, Outcome, Task, bytes, text } from './tasq';
+import { Header, Kind, Outcome, Task, bytes, text, utf8 } from './tasq';
 import { handle as run } from '../handler';
 
 let blocks: usize[] = []; // what the host asked for
@@ -37,7 +37,7 @@ export function handle(a: usize): usize {
     store<u32>(result, <u32>data.dataStart, 8);
     store<u32>(result, data.length, 12);
   } else {
-    const m = String.UTF8.encode(o.message), c = String.UTF8.encode(o.code);
+    const m = utf8(o.message), c = utf8(o.code);
     message = m, code = c;
     store<u8>(result, 1);
     store<u8>(result, <u8>o.kind, 8);

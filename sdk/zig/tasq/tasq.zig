@@ -75,6 +75,11 @@ pub fn fail(failure: Failure) error{Failed} {
 }
 var failed: ?Failure = null;
 
+/// What is no UTF-8, which the host would refuse, becomes U+FFFD.
+fn utf8(text: []const u8) []const u8 {
+    return if (std.unicode.utf8ValidateSlice(text)) text else print("{f}", .{std.unicode.fmtUtf8(text)});
+}
+
 fn print(comptime format: []const u8, args: anytype) []const u8 {
     return std.fmt.allocPrint(arena.allocator(), format, args) catch "out of memory";
 }
@@ -140,7 +145,8 @@ pub const context = struct {
         return if (out[0] != 0) @enumFromInt(out[1]) else null;
     }
     pub fn progress(percent: u8, note: []const u8) void {
-        host.progress(percent, at(note), note.len);
+        const text = utf8(note);
+        host.progress(percent, at(text), text.len);
     }
 };
 
@@ -156,7 +162,8 @@ pub const log = struct {
     }
     pub fn write(level: Level, message: []const u8, fields: []const Header) void {
         const raw = rawHeaders(fields);
-        host.log(@intFromEnum(level), at(message), message.len, raw.ptr, raw.len);
+        const text = utf8(message);
+        host.log(@intFromEnum(level), at(text), text.len, raw.ptr, raw.len);
     }
     /// `pub const std_options: std.Options = .{ .logFn = tasq.log.std_log, .log_level = .debug };` sends std.log here.
     pub fn std_log(comptime level: std.log.Level, comptime scope: @EnumLiteral(), comptime format: []const u8, args: anytype) void {
@@ -288,7 +295,7 @@ const no_headers = [1]RawHeader{.{ .name = .of(""), .value = .of("") }};
 fn rawHeaders(list: []const Header) []const RawHeader {
     if (list.len == 0) return no_headers[0..0];
     const out = arena.allocator().alloc(RawHeader, list.len) catch @trap();
-    for (list, out) |h, *o| o.* = .{ .name = .of(h.name), .value = .of(h.value) };
+    for (list, out) |h, *o| o.* = .{ .name = .of(utf8(h.name)), .value = .of(utf8(h.value)) };
     return out;
 }
 
@@ -341,8 +348,8 @@ pub fn exportHandler(comptime f: fn (std.mem.Allocator, []const u8, Task) anyerr
                 const why: Failure = if (err == error.Failed and failed != null) failed.? else .{ .kind = .retry, .message = @errorName(err), .code = @errorName(err) };
                 break :failure .{ .failed = 1, .as = .{ .failure = .{
                     .kind = @intFromEnum(why.kind),
-                    .message = .of(why.message),
-                    .code = .of(why.code),
+                    .message = .of(utf8(why.message)),
+                    .code = .of(utf8(why.code)),
                     .retry_after_ms = why.retry_after_ms,
                 } } };
             };

@@ -60,9 +60,9 @@ static const char *setting(const char *name) {
 }
 
 static tasq_result enqueue(void) {
-  tasq_header header = {tasq_text("a"), tasq_text("b")}, priority = {tasq_text("priority"), tasq_text("9")};
+  tasq_header header = {tasq_text("a"), tasq_text("b")}, priority = {tasq_text("priority"), tasq_text("high")};
   tasq_new_task mail = {.handler = tasq_text("mail"), .payload = tasq_text("{\"to\":\"Zoë\"}"), .content_type = tasq_text("application/json"), .queue = tasq_text("low"),
-                        .delay_ms = 5000, .unique_key = tasq_text("k"), .headers = &header, .header_count = 1, .options = &priority, .option_count = 1};
+                        .delay_ms = 5000, .headers = &header, .header_count = 1, .options = &priority, .option_count = 1};
   tasq_new_task forbidden = {.handler = tasq_text("forbidden"), .payload = tasq_text("raw")};
   tasq_bytes id;
   tasq_status s = tasq_enqueue(&mail, &id);

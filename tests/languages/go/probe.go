@@ -64,7 +64,7 @@ func probe(ctx context.Context, task tasq.Task, in payload) (any, error) {
 		return object{"present": present, "absent": nil}, nil
 	case "enqueue":
 		id, err := tasq.Enqueue(tasq.NewTask{Handler: "mail", Payload: object{"to": "Zoë"}, Queue: "low", Delay: 5 * time.Second,
-			UniqueKey: "k", Headers: map[string]string{"a": "b"}, Options: map[string]string{"priority": "9"}})
+			Headers: map[string]string{"a": "b"}, Options: map[string]string{"priority": "high"}})
 		if err != nil {
 			return nil, err
 		}

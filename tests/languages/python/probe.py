@@ -29,7 +29,7 @@ def probe(payload: dict, task: Task) -> object:
         case "config":
             return {"present": tasq.config.get("GREETING"), "absent": tasq.config.get("NOPE")}
         case "enqueue":
-            new = tasq.enqueue("mail", {"to": "Zoë"}, queue="low", delay=5, unique_key="k", headers={"a": "b"}, priority=9)
+            new = tasq.enqueue("mail", {"to": "Zoë"}, queue="low", delay=5, headers={"a": "b"}, priority="high")
             try:
                 tasq.enqueue("forbidden", b"raw")
             except tasq.HostError as e:

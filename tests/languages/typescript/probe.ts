@@ -32,7 +32,7 @@ function probe(payload: Payload, task: Task): unknown {
     case 'config':
       return { present: tasq.config.get('GREETING'), absent: tasq.config.get('NOPE') ?? null };
     case 'enqueue': {
-      const id = tasq.enqueue('mail', { to: 'Zoë' }, { queue: 'low', delay: 5000, uniqueKey: 'k', headers: { a: 'b' }, options: { priority: 9 } });
+      const id = tasq.enqueue('mail', { to: 'Zoë' }, { queue: 'low', delay: 5000, headers: { a: 'b' }, options: { priority: 'high' } });
       const [error, message] = refusal(() => tasq.enqueue('forbidden', new Uint8Array()));
       return { id, error, message };
     }

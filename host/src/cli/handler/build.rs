@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::super::error::{Code, Error};
 use super::super::output;
 use super::super::sandbox::CacheArgs;
+use super::workplace::Workplace;
 use crate::config::Config;
 use tasq_host::sandbox::{Refusal, Sandbox};
 use tasq_host::task::Name;
@@ -19,7 +20,8 @@ use tasq_host::task::Name;
 ///
 /// The project's build.toml says how: `build` is a command line for sh, `output` the .wasm that it makes, and `[tools]`
 /// names the programs that have to be there. The project's folder is called like the handler; a manifest NAME.toml in it
-/// goes along. What the host wouldn't take replaces nothing.
+/// goes along. Where links in the folder lead out of it, a copy with what they lead to is built. What the host wouldn't take
+/// replaces nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -52,8 +54,9 @@ pub(crate) fn run(args: &Args, config: &Config) -> Result<(), Error> {
     let (project, recipe) = (&args.project, read(&args.project)?);
     let name = name(project)?;
     expect_tools(&recipe)?;
-    build(project, &recipe)?;
-    let built = Files { wasm: project.join(&recipe.output), manifest: project.join(format!("{name}.toml")) };
+    let place = Workplace::of(project).map_err(|error| failed(project, format!("it can't be built: {error}")))?;
+    build(project, &place.folder, &recipe)?;
+    let built = Files { wasm: place.folder.join(&recipe.output), manifest: project.join(format!("{name}.toml")) };
     let staged = Staged::new(&args.handlers, built, name.clone())?;
     staged.put(&args.cache.open(config)?, &args.handlers)?;
     Ok(output::line(&args.handlers.join(format!("{name}.wasm")).display().to_string())?)
@@ -91,9 +94,9 @@ fn expect_tools(recipe: &Recipe) -> Result<(), Error> {
     }
 }
 
-fn build(project: &Path, recipe: &Recipe) -> Result<(), Error> {
+fn build(project: &Path, folder: &Path, recipe: &Recipe) -> Result<(), Error> {
     let mut sh = Command::new("sh");
-    sh.args(["-c", &recipe.build]).current_dir(project).stdin(Stdio::null());
+    sh.args(["-c", &recipe.build]).current_dir(folder).stdin(Stdio::null());
     // Stdout is for the command's own answer.
     let ended = sh.stdout(Stdio::from(io::stderr())).status();
     match ended {

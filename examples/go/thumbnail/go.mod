@@ -1,0 +1,3 @@
+module tasq.local/handler
+
+go 1.24

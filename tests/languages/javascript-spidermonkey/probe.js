@@ -1,0 +1,1 @@
+../javascript/probe.js
