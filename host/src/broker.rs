@@ -16,6 +16,10 @@ use crate::error::Result;
 use crate::results::{Filter, Record};
 use crate::task::{Ending, FailedRun, Headers, Name, Priority, Rate, Run, State, TaskId, Timestamp, WorkerId};
 
+use finding::Finding;
+
+pub mod activity;
+pub mod finding;
 pub mod shares;
 
 /// What producers and workers need.
@@ -118,6 +122,9 @@ pub trait Operations: Send + Sync {
 
     /// The workers that live.
     async fn workers(&self) -> Result<Vec<WorkerReport>>;
+
+    /// How the server or file is set up, as far as that decides whether anything is lost. Takes as long as it takes.
+    async fn findings(&self) -> Result<Vec<Finding>>;
 }
 
 /// A task on its way in.

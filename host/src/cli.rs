@@ -13,11 +13,13 @@ mod bench;
 mod completions;
 mod connect;
 mod cron;
+mod doctor;
 mod enqueue;
 mod error;
 mod follow;
 mod handler;
 mod input;
+mod live;
 mod logging;
 mod output;
 mod print_config;
@@ -27,6 +29,7 @@ mod reference;
 mod run;
 mod sandbox;
 mod setup;
+mod status;
 mod supervise;
 mod task;
 mod view;
@@ -70,6 +73,8 @@ enum Command {
     #[command(subcommand)]
     Handler(handler::Command),
     Setup(setup::Args),
+    Status(status::Args),
+    Doctor(doctor::Args),
     Bench(bench::Args),
     Completions(completions::Args),
 }
@@ -141,6 +146,8 @@ async fn execute(cli: Cli, typed: Layer) -> Result<(), Error> {
         Command::Cron(command) => interruptible(cron::run(command, config)).await,
         Command::Handler(command) => interruptible(handler::run(command, config)).await,
         Command::Setup(args) => interruptible(setup::run(args, config)).await,
+        Command::Status(args) => interruptible(status::run(args, config)).await,
+        Command::Doctor(args) => interruptible(doctor::run(args, config)).await,
         Command::Bench(args) => interruptible(bench::run(args, config)).await,
         Command::Completions(args) => completions::run(&args),
     }

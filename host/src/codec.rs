@@ -2,8 +2,12 @@
 //!
 //! An envelope is a version byte, the task's facts in postcard, then the payload as it is, so that decoding copies
 //! none of it. Version 2 has the task's chain between the two, version 3 whether it has a chain, and its group. A task is
-//! written in the lowest version that holds it, so that older workers go on reading it. A reader that doesn't know a version says so ([`Unreadable::Newer`]) and the task
-//! waits for one that does. Records have the same versions.
+//! written in the lowest version that holds it, so that older workers go on reading it. A reader that doesn't know a
+//! version says so ([`Unreadable::Newer`]) and the task waits for one that does.
+//!
+//! Records have versions 1 and 2: a record's last fields may each be absent, and version 1 ends before them. What is
+//! absent at the end isn't written and reads as absent, so a field more at the end needs no new version for readers.
+//! What a record's run said stands in it as bytes of their own, with a version of their own.
 
 use std::time::Duration;
 
@@ -12,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::{Due, Message};
 use crate::results::Record;
-use crate::task::{Chain, Headers, Name, Priority, Task, TaskId, TaskOptions};
+use crate::task::{Chain, Headers, Logs, Name, Priority, Task, TaskId, TaskOptions};
 
 /// The newest version: what [`decode`] reads up to.
 pub const FORMAT: u8 = 3;
@@ -111,26 +115,48 @@ pub fn decode(envelope: &Bytes) -> Result<Task, Unreadable> {
     Ok(Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group })
 }
 
+/// A record's last fields, each of which may be absent: chain, group and logs.
+const LAST: usize = 3;
+
 /// The bytes under which a record is kept: a version byte, then postcard.
 pub fn encode_record(record: &Record) -> Bytes {
-    let mut out = BytesMut::with_capacity(256 + record.result.as_ref().map_or(0, Bytes::len));
-    let version = version(&record.chain, &record.group);
-    out.put_u8(version);
+    let mut out = BytesMut::with_capacity(256 + record.weight());
+    let absent = match (&record.chain, &record.group, &record.logs) {
+        (_, _, Some(_)) => 0,
+        (_, Some(_), None) => 1,
+        (Some(_), None, None) => 2,
+        (None, None, None) => LAST,
+    };
+    out.put_u8(if absent == LAST { PLAIN } else { CHAINED });
     write(record, &mut out);
-    // Chain and group are a record's last fields, and the absence of each is a byte: older versions end before them.
-    out.truncate(out.len() - usize::from(FORMAT - version));
+    // Absence is one zero byte.
+    out.truncate(out.len() - absent);
     out.freeze()
 }
 
 /// The record in `bytes`.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, Unreadable> {
-    let (version, record) = versioned(bytes)?;
-    let read = match version {
-        PLAIN => postcard::from_bytes(&[record, &[0, 0]].concat()),
-        CHAINED => postcard::from_bytes(&[record, &[0]].concat()),
-        _ => postcard::from_bytes(record),
-    };
+    let (_, record) = versioned(bytes)?;
+    let read = postcard::from_bytes(&[record, &[0; LAST]].concat());
     read.map_err(|e| Unreadable::Corrupt { length: bytes.len(), reason: e.to_string() })
+}
+
+/// The bytes under which a record keeps what its run said.
+pub fn encode_logs(logs: &Logs) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(PLAIN);
+    write(logs, &mut out);
+    out.freeze()
+}
+
+/// What a run said.
+pub fn decode_logs(bytes: &[u8]) -> Result<Logs, Unreadable> {
+    let corrupt = |reason: String| Unreadable::Corrupt { length: bytes.len(), reason };
+    match bytes.split_first() {
+        Some((&PLAIN, logs)) => postcard::from_bytes(logs).map_err(|e| corrupt(e.to_string())),
+        Some((&version, _)) => Err(Unreadable::Newer(version)),
+        None => Err(corrupt("empty".into())),
+    }
 }
 
 /// A version that this program reads, and what comes after it.
@@ -153,7 +179,7 @@ fn write(value: &impl Serialize, out: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Link, Step};
+    use crate::task::{Link, LogLevel, LogLine, Receipt, State, Step, Timestamp};
 
     fn task() -> Task {
         Task {
@@ -200,6 +226,62 @@ mod tests {
         assert_eq!(encode(&task), &written[..]);
         assert_eq!(message(task.clone(), Due::Now, None).format, 1);
         assert_eq!(message(Task { chain: self::task().chain, ..task }, Due::Now, None).format, 2);
+    }
+
+    fn record() -> Record {
+        Record {
+            id: "a1".parse().unwrap(),
+            handler: "add".parse().unwrap(),
+            queue: "q".parse().unwrap(),
+            priority: Priority::Low,
+            state: State::Done,
+            run: 1,
+            attempt: 1,
+            lost: 0,
+            max_retries: 3,
+            enqueued_at: Timestamp(1),
+            due_at: Timestamp(2),
+            started_at: Timestamp(3),
+            finished_at: Timestamp(4),
+            worker: "w".parse().unwrap(),
+            result: Some(Bytes::from_static(b"9")),
+            failure: None,
+            history: Vec::new(),
+            receipt: Receipt::default(),
+            keep: Duration::from_secs(60),
+            chain: None,
+            group: None,
+            logs: None,
+        }
+    }
+
+    /// As versions before the logs wrote a record without a chain, and one with.
+    const RECORD: &[u8] = b"\x01\x02a1\x03add\x01q\x02\x04\x01\x01\x00\x03\x01\x02\x03\x04\x01w\x01\x019\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x3c\x00";
+    const IN_A_CHAIN: &[u8] = b"\x01\x01c\x01\x02";
+
+    #[test]
+    fn records_of_older_versions_are_read_and_still_written_where_nothing_is_new() {
+        let plain = record();
+        assert_eq!((&encode_record(&plain)[..], decode_record(RECORD).unwrap()), (RECORD, plain.clone()));
+        let second = [b"\x02", &RECORD[1..], IN_A_CHAIN].concat();
+        let link = Link { id: "c".parse().unwrap(), step: 1, of: 2 };
+        let linked = Record { chain: Some(link), ..plain };
+        assert_eq!((&encode_record(&linked)[..], decode_record(&second).unwrap()), (&second[..], linked));
+    }
+
+    #[test]
+    fn what_a_run_said_comes_after_what_older_versions_read() {
+        let line = LogLine { at: Timestamp(3), level: LogLevel::Stderr, text: "ah".into() };
+        let logs = Logs { lines: vec![line], dropped: 7 };
+        let said = Record { logs: Some(encode_logs(&logs)), ..record() };
+        let bytes = encode_record(&said);
+        let read = decode_record(&bytes).unwrap();
+        assert_eq!(decode_logs(&read.logs.clone().unwrap()).unwrap(), logs);
+        assert_eq!(read, said);
+        // They stop at the chain, which is absent, and take no notice of the rest.
+        assert!(bytes.starts_with(&[b"\x02", &RECORD[1..], b"\0"].concat()));
+        assert_eq!(&bytes[RECORD.len() + 1..], b"\x01\x08\x01\x01\x03\x06\x02ah\x07");
+        assert_eq!(decode_logs(b"\x02"), Err(Unreadable::Newer(2)));
     }
 
     #[test]

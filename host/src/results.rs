@@ -85,10 +85,25 @@ pub struct Record {
     pub receipt: Receipt,
     /// How long this record is kept from `finished_at`.
     pub keep: Duration,
-    /// Where it stood in a chain. This and what follows are the last fields, for `codec`.
+    // What follows came with later versions of the format: see `codec`.
+    /// Where it stood in a chain.
     pub chain: Option<Link>,
     /// Where it stood in a group.
     pub group: Option<Member>,
+    /// What its last run said, for `codec`.
+    pub logs: Option<Bytes>,
+}
+
+impl Record {
+    /// What may be long in it.
+    pub fn long_parts(&self) -> impl Iterator<Item = &Bytes> {
+        self.result.iter().chain(&self.logs)
+    }
+
+    /// Bytes in [`Record::long_parts`].
+    pub fn weight(&self) -> usize {
+        self.long_parts().map(Bytes::len).sum()
+    }
 }
 
 /// Which tasks to list.

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
 use crate::store::Store;
-use crate::task::{FollowUp, Name, Outcome, Receipt, Task, Timestamp};
+use crate::task::{FollowUp, Logs, Name, Outcome, Receipt, Task, Timestamp};
 
 mod adapt;
 mod budget;
@@ -22,6 +22,7 @@ mod command;
 mod engine;
 mod handlers;
 mod imports;
+mod journal;
 mod kinds;
 mod limits;
 pub mod manifest;
@@ -34,6 +35,7 @@ mod store;
 mod swap;
 
 use budget::Budget;
+pub use budget::Memory;
 use cache::Cache;
 use ceilings::{Ceilings, Operator};
 use engine::Ticker;
@@ -154,6 +156,8 @@ pub struct Ran {
     pub receipt: Receipt,
     /// What the handler enqueued; to be pushed together with the end of a run that succeeded, and else dropped.
     pub follow_ups: Vec<FollowUp>,
+    /// What it said; none where it said nothing.
+    pub logs: Option<Logs>,
 }
 
 /// What loading a folder found.
@@ -285,6 +289,11 @@ impl Sandbox {
             let places = pool.memories() + pool.tables() + pool.stacks();
             pool.component_instances() + pool.core_instances() + places as u64
         })
+    }
+
+    /// What all runs together use of what they may.
+    pub fn memory(&self) -> Memory {
+        self.shared.budget.memory()
     }
 
     /// What a user should know about how the pool is set up: one line each.

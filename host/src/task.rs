@@ -673,6 +673,61 @@ pub struct Receipt {
     pub stderr: String,
 }
 
+/// What a run said, as far as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logs {
+    /// In order. At most a thousand; of many long ones the latest.
+    pub lines: Vec<LogLine>,
+    /// So many more there were.
+    pub dropped: u64,
+}
+
+/// A line that a guest wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When, by the worker's clock.
+    pub at: Timestamp,
+    /// How much it matters, or where it was written to.
+    pub level: LogLevel,
+    /// Printable, at most 8 KiB.
+    pub text: String,
+}
+
+/// How much a guest's line matters, or where it was written to. New ones go to the end: their places are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Every step.
+    Trace,
+    /// For whoever looks for a fault in the handler.
+    Debug,
+    /// Worth knowing in normal operation.
+    Info,
+    /// Odd, but the run goes on.
+    Warn,
+    /// Something failed.
+    Error,
+    /// Written to stdout by a handler whose result is elsewhere.
+    Stdout,
+    /// Written to stderr.
+    Stderr,
+}
+
+impl LogLevel {
+    /// As written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Trace => "trace",
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+            LogLevel::Stdout => "stdout",
+            LogLevel::Stderr => "stderr",
+        }
+    }
+}
+
 /// What becomes of a task at the end of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {

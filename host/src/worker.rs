@@ -31,11 +31,13 @@ mod relay;
 mod room;
 mod settle;
 mod slots;
+mod tally;
 
 use attempt::Crew;
 use lease::Leases;
 use room::Room;
 use slots::Slots;
+pub use tally::{Pace, Tally};
 
 /// What a worker does.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct Options {
     pub max_lost: u32,
     /// End when nothing is pending, running or due within a second.
     pub until_empty: bool,
+    /// Where it counts what it does, for whoever shows that.
+    pub tally: Arc<Tally>,
 }
 
 /// The queues that a worker takes from.
@@ -137,6 +141,7 @@ pub async fn run(
     let crew = Arc::new(Crew { worker: worker.clone(), sandbox, counter, max_lost: options.max_lost });
     let _reporting = heartbeat::start(&backend, &crew, &options);
     let _ticking = cron::start(&backend, crew.sandbox.clone());
+    let tally = options.tally.clone();
     let working = async {
         let mut shift = Shift {
             room: Room::new(options.concurrency),
@@ -157,7 +162,7 @@ pub async fn run(
         worked
     };
     // In one task: a batch of ends wakes both at once.
-    let mut settling = pin!(settle::settle_all(&backend, &leases, handed_in));
+    let mut settling = pin!(settle::settle_all(&backend, &leases, &tally, handed_in));
     let worked = tokio::select! {
         biased;
         worked = working => worked,
@@ -286,6 +291,7 @@ impl Shift {
     }
 
     fn start(&mut self, deliveries: Vec<Delivery>, give_back: bool) {
+        self.options.tally.begin(deliveries.len());
         let seats = self.leases.take(deliveries.iter().map(|delivery| delivery.run.clone()));
         for (delivery, seat) in deliveries.iter().zip(&seats) {
             self.room.enter(&delivery.handler);
@@ -297,6 +303,7 @@ impl Shift {
     }
 
     fn take_back(&mut self, handlers: &[Name]) {
+        self.options.tally.end(handlers.len());
         for handler in handlers {
             self.room.leave(handler);
         }

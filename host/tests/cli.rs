@@ -54,6 +54,9 @@ sessions! {
     queues,
     config,
     setup,
+    status,
+    logs,
+    doctor,
 }
 
 #[test]

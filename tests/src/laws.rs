@@ -133,6 +133,7 @@ suite! { $
         depths_count_what_is_there,
         workers_are_seen_until_they_leave,
         a_silent_worker_is_forgotten,
+        a_checkup_tells_what_may_be_lost_and_what_mends_it,
         listeners_hear_of_ends,
         listeners_elsewhere_hear_that_something_changed,
         foreign_records_wait_in_the_outbox,

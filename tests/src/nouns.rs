@@ -148,6 +148,7 @@ pub fn ended(text: &str, queue: &str, state: State, times: (Timestamp, Timestamp
         receipt: Receipt { wall_ms: 7, frames: vec!["add".into()], ..Receipt::default() },
         chain: None,
         group: None,
+        logs: None,
         keep,
     }
 }

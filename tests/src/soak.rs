@@ -149,6 +149,7 @@ fn at_work() -> worker::Options {
         drain_timeout: Duration::from_secs(25),
         max_lost: 3,
         until_empty: false,
+        tally: Arc::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tasq_host::backend::{Backend, memory};
+use tasq_host::broker::finding::Finding;
 use tasq_host::broker::{
     Cancel, Delivery, Depth, Effect, End, HandlerReport, Operations, Order, Reserve, Revive, Setting, Settled,
     Standing, WorkerReport,
@@ -89,6 +90,7 @@ async fn settle(backend: &Backend, taken: &Delivery, result: std::result::Result
         receipt: Receipt::default(),
         chain: None,
         group: None,
+        logs: None,
         keep: RETENTION,
     };
     let effects = vec![Effect::Record(std::sync::Arc::new(record))];
@@ -310,6 +312,10 @@ impl Operations for Flaky {
 
     async fn workers(&self) -> Result<Vec<WorkerReport>> {
         self.inner.workers().await
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        self.inner.findings().await
     }
 }
 

@@ -128,6 +128,7 @@ async fn a_worker_goes_on_when_a_killed_server_is_back() {
         drain_timeout: Duration::from_secs(5),
         max_lost: 3,
         until_empty: false,
+        tally: Arc::default(),
     };
     let stopped = async { drop(stopped.await) };
     let working = worker::run(open(&options).await, Arc::new(sandbox), working, stopped, std::future::pending());

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 mod alter;
 pub(in crate::backend) mod arrivals;
 mod broker;
+mod checkup;
 mod ends;
 pub(in crate::backend) mod layout;
 mod leftovers;

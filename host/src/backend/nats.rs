@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 
 mod blobs;
 mod broker;
+mod checkup;
 mod command;
 mod compact;
 mod follow;

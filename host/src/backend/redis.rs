@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::task::Name;
 
 mod broker;
+mod checkup;
 mod error;
 mod kept;
 mod layout;

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use super::Backend;
-use super::url::SqliteOptions;
+use super::url::{SqliteOptions, Sync as Durability};
 use crate::broker::{Signal, Signals};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -25,6 +25,7 @@ mod alive;
 mod alter;
 mod arrivals;
 mod broker;
+mod checkup;
 mod claim;
 mod ends;
 mod error;
@@ -88,6 +89,7 @@ struct Sqlite {
     bell: Arc<Bell>,
     clock: Arc<dyn Clock>,
     path: PathBuf,
+    sync: Durability,
     readers: Arc<Mutex<Vec<Connection>>>,
     /// Stops watching when it is dropped.
     _watcher: Option<notify::RecommendedWatcher>,
@@ -124,7 +126,7 @@ impl Sqlite {
         });
         spawned.map_err(|error| Error::unavailable(format!("no thread for the writer: {error}")))?;
         let watcher = bell.watch(&wake, link.clone());
-        Ok(Sqlite { link, bell, clock, path, readers: Arc::default(), _watcher: watcher })
+        Ok(Sqlite { link, bell, clock, path, sync: options.sync, readers: Arc::default(), _watcher: watcher })
     }
 
     /// Runs `look` on a connection of its own, in one read transaction, with the present time.

@@ -81,7 +81,7 @@ struct Latency {
 
 /// Measures, prints, tidies up.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
-    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR });
+    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR, stderr: None }, std::io::stderr);
     let (concurrency, handlers) = (config.worker.concurrency, handlers(&config)?);
     let sandbox = Arc::new(args.sandbox.open(&config, concurrency)?);
     // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.
@@ -107,6 +107,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
         drain_timeout: Duration::from_secs(25),
         max_lost: super::run::MAX_LOST,
         until_empty: false,
+        tally: Arc::default(),
     };
     let measured = async {
         let bare = bench::bare(&sandbox, &load, args.tasks as usize).await?;

@@ -12,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::error::{Code, Error};
-use super::logging::{self, Levels};
+use super::live::Line;
+use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, handlers, load_folder};
 use super::{connect, follow, supervise};
 use crate::config::{Config, Share, Worker, WorkerFlags};
@@ -25,6 +26,7 @@ pub(super) const MAX_LOST: u32 = 3;
 /// The first SIGTERM or Ctrl-C takes no more tasks and lets running ones finish; the second gives them back at once,
 /// without charging an attempt. Files that are put into the handlers folder, replaced or removed take effect at once
 /// (SIGHUP looks again); runs in progress finish on the version they began with. Several workers may share a broker.
+/// On a terminal the last line shows how it goes, unless logs are JSON.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +48,9 @@ pub(crate) struct Args {
 
 /// Works until it is stopped, or its queues are empty if that is asked.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
-    logging::start(config.worker.log_format, Levels::of(args.verbose));
+    let log_format = config.worker.log_format;
+    let line = if log_format == LogFormat::Text { Line::on_stderr() } else { Line::none() };
+    logging::start(log_format, Levels::of(args.verbose), line.clone());
     let handlers = handlers(&config)?;
     let sandbox = args.sandbox.open(&config, config.worker.concurrency)?;
     let loaded = load_folder(&sandbox, handlers)?;
@@ -58,10 +62,11 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let (stop, stop_now) = stops()?;
     say_hello(&config, &sandbox, &options);
     let _supervised = supervise::ready(sandbox.clone());
+    let shown = line.show(backend.operations.clone(), sandbox.clone(), &options);
     // Among the runtime's other tasks: from the main thread each turn of the worker would wake another one.
     let working = tokio::spawn(worker::run(backend, sandbox, options, stop, stop_now));
     let summary = working.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))??;
-    drop(following);
+    drop((following, shown));
     say_goodbye(&summary, args.until_empty);
     let died = args.until_empty && summary.dead > 0;
     if died { Err(Error::silent(Code::Failed)) } else { Ok(()) }
@@ -86,6 +91,7 @@ fn options(args: &Args, worker: &Worker) -> Options {
         drain_timeout: worker.drain_timeout,
         max_lost: MAX_LOST,
         until_empty: args.until_empty,
+        tally: Arc::default(),
     }
 }
 

@@ -11,6 +11,7 @@ mod cancel;
 mod chosen;
 mod delete;
 pub(crate) mod list;
+pub(crate) mod logs;
 mod retry;
 pub(crate) mod show;
 pub(crate) mod wait;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Cancel(cancel::Args),
     Retry(retry::Args),
     Delete(delete::Args),
+    Logs(logs::Args),
 }
 
 /// Dispatches to the verb.
@@ -40,6 +42,7 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
         Command::Cancel(args) => cancel::run(args, config).await,
         Command::Retry(args) => retry::run(args, config).await,
         Command::Delete(args) => delete::run(args, config).await,
+        Command::Logs(args) => logs::run(args, config).await,
     }
 }
 

@@ -321,6 +321,7 @@ mod tests {
             receipt: Receipt { frames: vec!["f\nforged   x".into()], ..Receipt::default() },
             chain: None,
             group: None,
+            logs: None,
             keep: std::time::Duration::ZERO,
         }
     }

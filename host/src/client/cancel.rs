@@ -165,6 +165,7 @@ fn record(tracked: Tracked) -> Option<Record> {
         keep,
         chain,
         group,
+        logs: None,
     };
     (!keep.is_zero()).then_some(record)
 }

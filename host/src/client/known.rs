@@ -7,7 +7,7 @@ use crate::broker::{Standing, Tracked};
 use crate::codec::{self, Unreadable};
 use crate::error::Result;
 use crate::results::{Cursor, Record};
-use crate::task::{Link, Member, State, Task, TaskId};
+use crate::task::{Link, Logs, Member, State, Task, TaskId};
 
 /// Everything that is known of a task.
 #[derive(Clone, Debug)]
@@ -41,6 +41,11 @@ impl Known {
             Known::Held(_) => None,
             Known::Ended(record, _) => Some(record),
         }
+    }
+
+    /// What its last run said, where it has ended and said anything.
+    pub fn logs(&self) -> Option<std::result::Result<Logs, Unreadable>> {
+        self.record()?.logs.as_deref().map(codec::decode_logs)
     }
 
     /// Where it stands in a chain, if it is a step of one.

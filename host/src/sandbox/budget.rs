@@ -29,6 +29,15 @@ struct Crowd {
 /// Smaller runs are never picked to make room, and take no lock.
 const LARGE: u64 = 4 << 20;
 
+/// Bytes of all guests' memories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// At this moment.
+    pub used: u64,
+    /// Beyond it no run begins.
+    pub limit: u64,
+}
+
 /// What becomes of a wish to grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Growth {
@@ -59,6 +68,10 @@ impl Budget {
             }
             freed.await;
         }
+    }
+
+    pub(super) fn memory(&self) -> Memory {
+        Memory { used: self.used.load(Ordering::Relaxed), limit: self.limit }
     }
 
     fn has_room(&self) -> bool {

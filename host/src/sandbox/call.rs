@@ -88,7 +88,7 @@ impl Shared {
             () = self.budget.room() => None,
         };
         if let Some(wish) = wish {
-            return Ran { outcome: wished(wish), receipt: Receipt::default(), follow_ups: Vec::new() };
+            return Ran { outcome: wished(wish), receipt: Receipt::default(), follow_ups: Vec::new(), logs: None };
         }
         self.active.fetch_add(1, Ordering::SeqCst);
         let _active = Active(&self.active);
@@ -118,9 +118,9 @@ impl Shared {
             digest: handler.digest.clone(),
             worker: Arc::default(),
             frames,
-            stderr: state.stderr.text(),
+            stderr: state.task.journal.tail(),
         };
-        Ran { outcome, receipt, follow_ups }
+        Ran { outcome, receipt, follow_ups, logs: state.task.journal.close() }
     }
 
     /// The least that a fresh sandbox costs: store, instance, call, with the engine's settings and nothing around it.
@@ -255,14 +255,15 @@ fn judge(
             let state = store.data();
             let stdout =
                 state.surroundings.as_ref().map(|surroundings| surroundings.stdout.clone()).unwrap_or_default();
-            return (command::outcome(status, &stdout, &state.stderr.text()), Vec::new());
+            return (command::outcome(status, &stdout, &state.task.journal.tail()), Vec::new());
         }
         Raw::Wished(wish) => return (wished(wish), Vec::new()),
         Raw::Stopped(stopped) => return (stopped_by(stopped, timeout, cpu), Vec::new()),
         Raw::Panicked(panic) => {
             let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            tracing::error!(handler = %handler.name, "a host function panicked: {text}");
+            let TaskFacts { id, attempt, .. } = &store.data().task;
+            tracing::error!(task = %id, handler = %handler.name, attempt, "a host function panicked: {text}");
             let failure = failed(FailureKind::Host, "host-panic", format!("the host panicked: {text}"));
             return (Outcome::Failed(failure, Verdict::Retry(None)), Vec::new());
         }
@@ -338,7 +339,7 @@ fn broken(error: &wasmtime::Error, state: &State, on_trap: OnTrap) -> Outcome {
             return Outcome::Failed(failure, Verdict::Discard);
         }
     };
-    let stderr = state.stderr.text();
+    let stderr = state.task.journal.tail();
     let message = if stderr.is_empty() { summary } else { format!("{summary}\n{stderr}") };
     let verdict = match on_trap {
         OnTrap::Retry => Verdict::Retry(None),

@@ -9,13 +9,13 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::command::Surroundings;
+use super::journal::{Journal, LINE, line};
 use super::limits::Limits;
 use super::manifest::Grants;
-use super::output::{Tail, printable};
 use super::producer::Enqueued;
 use super::{Access, Call, Handler, Import, Stop, stop};
 use crate::store::Store;
-use crate::task::{DEPTH, truncate};
+use crate::task::{DEPTH, LogLevel, truncate};
 use std::sync::Arc;
 
 pub(super) mod bindings {
@@ -37,9 +37,6 @@ pub(super) use bindings::{TaskHandler, TaskHandlerPre};
 /// What a handler exports.
 pub(super) const EXPORT: &str = "tasq:handler/handler@0.1.0";
 
-/// Lines and bytes of log that one run may write; what comes after is dropped, and that is said once.
-const LOG_LINES: u32 = 1_000;
-const LOG_LINE: usize = 8 << 10;
 /// Handles of every kind that one run may hold at once.
 pub(super) const HANDLES: usize = 1_000;
 const RANDOM: u64 = 64 << 10;
@@ -47,9 +44,7 @@ const RANDOM: u64 = 64 << 10;
 /// Everything that belongs to one run, in its store.
 pub(super) struct State {
     pub(super) limits: Limits,
-    pub(super) stderr: Tail,
     pub(super) host_calls: u64,
-    /// For the guest's log lines.
     pub(super) task: TaskFacts,
     pub(super) handler: Arc<Handler>,
     pub(super) stop: Stop,
@@ -57,7 +52,6 @@ pub(super) struct State {
     pub(super) enqueued: Enqueued,
     /// Where the handler keeps what outlives its runs; none where there is no such place.
     pub(super) store: Option<Arc<dyn Store>>,
-    lines: u32,
     /// For a command; none for a handler of the contract.
     pub(super) surroundings: Option<Surroundings>,
     // Most runs never call WASI, and its context costs more than the rest of the store.
@@ -66,18 +60,19 @@ pub(super) struct State {
     table: ResourceTable,
 }
 
-/// Which run a log line belongs to.
+/// Whose run it is, and what it says.
 pub(super) struct TaskFacts {
     pub(super) id: crate::task::TaskId,
     pub(super) attempt: u32,
     /// How many tasks, each enqueued by the one before it, led to this one.
     pub(super) depth: u32,
+    pub(super) journal: Journal,
 }
 
 impl TaskFacts {
     pub(super) fn of(call: &Call) -> TaskFacts {
         let depth = call.task.headers.get(DEPTH).and_then(|depth| depth.parse().ok()).unwrap_or(0);
-        TaskFacts { id: call.task.id.clone(), attempt: call.attempt, depth }
+        TaskFacts { id: call.task.id.clone(), attempt: call.attempt, depth, journal: Journal::of(call) }
     }
 }
 
@@ -85,11 +80,10 @@ impl State {
     pub(super) fn new(limits: Limits, task: TaskFacts, handler: Arc<Handler>, stop: Stop, deadline: Instant) -> State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        let (stderr, host_calls, lines) = (Tail::default(), 0, 0);
         let (surroundings, wasi, preview1, enqueued, store) = (None, None, None, Enqueued::default(), None);
+        let host_calls = 0;
         State {
             limits,
-            stderr,
             host_calls,
             task,
             handler,
@@ -97,7 +91,6 @@ impl State {
             deadline,
             enqueued,
             store,
-            lines,
             surroundings,
             wasi,
             preview1,
@@ -113,9 +106,9 @@ impl State {
 impl State {
     /// For core modules; made at the first call, like the other one.
     pub(super) fn preview1(&mut self) -> &mut WasiP1Ctx {
-        let State { preview1, stderr, surroundings, .. } = self;
+        let State { preview1, task, surroundings, .. } = self;
         preview1.get_or_insert_with(|| {
-            let mut context = context(stderr, surroundings.as_ref()).build_p1();
+            let mut context = context(&task.journal, surroundings.as_ref()).build_p1();
             context.ctx().table.set_max_capacity(HANDLES);
             Box::new(context)
         })
@@ -124,16 +117,16 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let State { wasi, table, stderr, surroundings, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| Box::new(context(stderr, surroundings.as_ref()).build()));
+        let State { wasi, table, task, surroundings, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| Box::new(context(&task.journal, surroundings.as_ref()).build()));
         WasiCtxView { ctx, table }
     }
 }
 
-/// WASI over nothing: no files, no network; what a command needs, and the end of stderr.
-fn context(stderr: &Tail, surroundings: Option<&Surroundings>) -> WasiCtxBuilder {
+/// WASI over nothing: no files, no network; what a command needs, and output that is written down.
+fn context(journal: &Journal, surroundings: Option<&Surroundings>) -> WasiCtxBuilder {
     let mut context = WasiCtxBuilder::new();
-    context.stdout(Tail::default()).stderr(stderr.clone()).max_random_size(RANDOM);
+    context.stdout(journal.stdout()).stderr(journal.stderr()).max_random_size(RANDOM);
     context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     if let Some(surroundings) = surroundings {
         surroundings.lay_out(&mut context);
@@ -233,55 +226,47 @@ impl context::Host for State {
 
     fn progress(&mut self, percent: u8, note: String) {
         self.host_calls += 1;
-        let TaskFacts { id, attempt, .. } = &self.task;
-        tracing::debug!(target: "guest", task = %id, attempt, percent = percent.min(100), note = %line(&note), "progress");
+        let (TaskFacts { id, attempt, .. }, handler) = (&self.task, &self.handler.name);
+        tracing::debug!(target: "guest", task = %id, %handler, attempt, percent = percent.min(100), note = %line(&note), "progress");
     }
 }
 
 impl log::Host for State {
     fn enabled(&mut self, level: log::Level) -> bool {
         self.host_calls += 1;
-        match level {
-            log::Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
-            log::Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
-            log::Level::Info => tracing::enabled!(target: "guest", tracing::Level::INFO),
-            log::Level::Warn => tracing::enabled!(target: "guest", tracing::Level::WARN),
-            log::Level::Error => tracing::enabled!(target: "guest", tracing::Level::ERROR),
-        }
+        is_wanted(level)
     }
 
     fn log(&mut self, level: log::Level, message: String, fields: Vec<log::Header>) {
         self.host_calls += 1;
-        let (TaskFacts { id, attempt, .. }, handler) = (&self.task, &self.handler.name);
-        self.lines = self.lines.saturating_add(1);
-        if self.lines > LOG_LINES {
-            if self.lines == LOG_LINES + 1 {
-                tracing::warn!(target: "guest", task = %id, %handler, attempt, "more than {LOG_LINES} lines: the rest is dropped");
-            }
+        if !is_wanted(level) {
             return;
         }
-        let mut text = line(&message);
-        for field in fields {
-            text.push_str(&format!(" {}={}", line(&field.name), line(&field.value)));
-            truncate(&mut text, LOG_LINE);
-        }
-        match level {
-            log::Level::Trace => tracing::trace!(target: "guest", task = %id, %handler, attempt, "{text}"),
-            log::Level::Debug => tracing::debug!(target: "guest", task = %id, %handler, attempt, "{text}"),
-            log::Level::Info => tracing::info!(target: "guest", task = %id, %handler, attempt, "{text}"),
-            log::Level::Warn => tracing::warn!(target: "guest", task = %id, %handler, attempt, "{text}"),
-            log::Level::Error => tracing::error!(target: "guest", task = %id, %handler, attempt, "{text}"),
-        }
+        let level = match level {
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        self.task.journal.log(level, || {
+            let mut text = line(&message);
+            for field in &fields {
+                text.push_str(&format!(" {}={}", line(&field.name), line(&field.value)));
+                truncate(&mut text, LINE);
+            }
+            text
+        });
     }
 }
 
-/// One printable line of bounded length.
-fn line(text: &str) -> String {
-    let mut end = text.len().min(LOG_LINE);
-    end = text.floor_char_boundary(end);
-    let mut line = printable(&text[..end]).replace('\n', "\\n");
-    truncate(&mut line, LOG_LINE);
-    line
+/// From information on, lines are kept with the task whatever the host's own log shows.
+fn is_wanted(level: log::Level) -> bool {
+    match level {
+        log::Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
+        log::Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
+        log::Level::Info | log::Level::Warn | log::Level::Error => true,
+    }
 }
 
 impl config::Host for State {

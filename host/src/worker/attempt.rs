@@ -17,8 +17,8 @@ use crate::results::{RETENTION, RETENTION_DEAD, Record};
 use crate::retry::{self, MAX_RETRIES, Policy};
 use crate::sandbox::{Call, Handler, Ran, Sandbox, Stop};
 use crate::task::{
-    Backoff, Chain, Ending, FailedRun, Failure, FailureKind, FollowUp, Link, Member, Outcome, Receipt, State, Task,
-    Timestamp, Verdict, WorkerId,
+    Backoff, Chain, Ending, FailedRun, Failure, FailureKind, FollowUp, Link, Logs, Member, Outcome, Receipt, Run,
+    State, Task, Timestamp, Verdict, WorkerId,
 };
 
 /// What every attempt of a worker shares.
@@ -38,6 +38,7 @@ struct Finished {
     chain: Option<Chain>,
     group: Option<Member>,
     follow_ups: Vec<FollowUp>,
+    logs: Option<Logs>,
     /// False for what was failed without being run: that is no attempt.
     ran: bool,
 }
@@ -54,10 +55,11 @@ pub(super) async fn run(crew: &Crew, mut delivery: Delivery, seat: Seat) {
     };
     let finished_at = delivery.reserved_at.plus(began.elapsed());
     let handler = delivery.handler.clone();
-    let (task, run) = (delivery.run.id.clone(), delivery.run.number);
+    let Run { id: task, queue, number: run } = delivery.run.clone();
+    let attempt = delivery.failed + 1;
     let end = end(crew, delivery, finished, finished_at);
     let ending = end.as_ref().map(|end| &end.ending);
-    tracing::debug!(%task, run, %handler, took = ?began.elapsed(), ?ending, "ran");
+    tracing::debug!(%task, %handler, attempt, %queue, run, took = ?began.elapsed(), ?ending, "ran");
     crew.counter.hand_in(Handed { handler, end, seat: seat.number });
 }
 
@@ -99,8 +101,8 @@ async fn attempt(
         started_at: delivery.reserved_at,
         task,
     };
-    let Ran { outcome, receipt, follow_ups } = crew.sandbox.attempt(handler, call, stop).await;
-    Finished { outcome, receipt, policy, retention, chain, group, follow_ups, ran: true }
+    let Ran { outcome, receipt, follow_ups, logs } = crew.sandbox.attempt(handler, call, stop).await;
+    Finished { outcome, receipt, policy, retention, chain, group, follow_ups, logs, ran: true }
 }
 
 fn not_run(outcome: Outcome) -> Finished {
@@ -113,6 +115,7 @@ fn not_run(outcome: Outcome) -> Finished {
         chain: None,
         group: None,
         follow_ups: Vec::new(),
+        logs: None,
         ran: false,
     }
 }
@@ -142,7 +145,7 @@ fn discard(kind: FailureKind, code: &str, message: String) -> Outcome {
 
 /// The end of the run with its effects; none where the run may not end anything.
 fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timestamp) -> Option<End> {
-    let Finished { outcome, receipt, policy, retention, chain, group, follow_ups, ran } = finished;
+    let Finished { outcome, receipt, policy, retention, chain, group, follow_ups, logs, ran } = finished;
     let attempt = delivery.failed + u32::from(ran);
     let failed = match &outcome {
         Outcome::Failed(failure, _) => {
@@ -169,7 +172,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     effects.extend(arrival);
     if !keep.is_zero() {
         let receipt = Receipt { worker: (&crew.worker).into(), ..receipt };
-        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link, group };
+        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link, group, logs };
         effects.push(Effect::Record(Arc::new(record(crew, delivery, ended))));
     }
     Some(End { run, ending, effects })
@@ -186,6 +189,7 @@ struct Ended {
     policy: Policy,
     link: Option<Link>,
     group: Option<Member>,
+    logs: Option<Logs>,
 }
 
 fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
@@ -216,6 +220,7 @@ fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
         receipt: ended.receipt,
         chain: ended.link,
         group: ended.group,
+        logs: ended.logs.as_ref().map(codec::encode_logs),
         keep: ended.keep,
     }
 }

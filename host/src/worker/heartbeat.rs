@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::attempt::Crew;
-use super::{Options, Queues};
+use super::{Options, Pace, Queues};
 use crate::backend::Backend;
 use crate::broker::{HandlerReport, WorkerReport};
 use crate::sandbox::Sandbox;
@@ -16,10 +16,13 @@ pub(super) fn start(backend: &Backend, crew: &Crew, options: &Options) -> AbortO
     let operations = backend.operations.clone();
     let (worker, sandbox) = (crew.worker.clone(), crew.sandbox.clone());
     let (queues, concurrency, every) = (options.queues.clone(), options.concurrency, options.lease / 3);
+    let tally = options.tally.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut pace = Pace::new(&tally);
         let mut changes = sandbox.changes();
         loop {
-            let report = report(&worker, &sandbox, &queues, concurrency);
+            let notes = pace.look(&tally).notes();
+            let report = WorkerReport { notes, ..report(&worker, &sandbox, &queues, concurrency) };
             if let Err(error) = operations.announce(&report, every).await {
                 tracing::debug!("not announced: {error}");
             }

@@ -138,7 +138,7 @@ async fn extend(broker: &dyn Broker, seats: &[(Run, Stop)], lease: Duration) -> 
                     Held::Cancelled => stop.wish(Wish::Cancel),
                     // Also true of a run whose end was written a moment ago: then nobody listens any more.
                     Held::Gone => {
-                        tracing::debug!(task = %run.id, run = run.number, "the lease is gone");
+                        tracing::debug!(task = %run.id, queue = %run.queue, run = run.number, "the lease is gone");
                         stop.wish(Wish::Abandon);
                     }
                 }

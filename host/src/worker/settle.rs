@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::lease::Leases;
-use super::{Summary, Trouble};
+use super::{Summary, Tally, Trouble};
 use crate::backend::Backend;
 use crate::broker::{End, Settled};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +26,7 @@ pub(super) const BACKLOG: usize = 16;
 pub(super) async fn settle_all(
     backend: &Backend,
     leases: &Leases,
+    tally: &Tally,
     mut batches: mpsc::Receiver<Vec<Ended>>,
 ) -> Result<Summary> {
     let mut summary = Summary::default();
@@ -43,7 +44,7 @@ pub(super) async fn settle_all(
         let answers = if ends.is_empty() { Vec::new() } else { settle(backend, ends).await? };
         leases.leave(seats);
         for (kind, answer) in answers {
-            count(&mut summary, kind, answer);
+            count(&mut summary, tally, kind, answer);
         }
     }
     Ok(summary)
@@ -67,7 +68,7 @@ async fn settle(backend: &Backend, mut ends: Vec<End>) -> Result<Vec<(Kind, Sett
 /// A dead letter without a record: what the broker refused is the record, or what was to follow.
 async fn bury(backend: &Backend, ends: Vec<End>, why: &Error) -> Result<Vec<(Kind, Settled)>> {
     let dead = |End { run, .. }| {
-        tracing::error!(task = %run.id, run = run.number, "its end is refused, so it goes to the dead letters: {why}");
+        tracing::error!(task = %run.id, queue = %run.queue, run = run.number, "its end is refused, so it goes to the dead letters: {why}");
         End { run, ending: Ending::Dead { keep: RETENTION_DEAD }, effects: Vec::new() }
     };
     let ends: Vec<End> = ends.into_iter().map(dead).collect();
@@ -89,6 +90,7 @@ async fn try_to_settle(backend: &Backend, ends: &[End]) -> Result<Vec<(Kind, Set
 enum Kind {
     Done,
     Again,
+    Later,
     Dead,
     Cancelled,
     Back,
@@ -99,18 +101,24 @@ impl Kind {
         match ending {
             Ending::Done => Kind::Done,
             Ending::Cancelled => Kind::Cancelled,
-            Ending::Retry { .. } | Ending::Snooze { .. } => Kind::Again,
+            Ending::Retry { .. } => Kind::Again,
+            Ending::Snooze { .. } => Kind::Later,
             Ending::Dead { .. } => Kind::Dead,
             Ending::Release { .. } | Ending::Park => Kind::Back,
         }
     }
 }
 
-fn count(summary: &mut Summary, kind: Kind, answer: Settled) {
+fn count(summary: &mut Summary, tally: &Tally, kind: Kind, answer: Settled) {
+    match (answer, kind) {
+        (Settled::Applied, Kind::Done) => tally.succeed(),
+        (Settled::Applied, Kind::Again | Kind::Dead) => tally.fail(),
+        _ => {}
+    }
     let counter = match (answer, kind) {
         (Settled::Stale, _) => &mut summary.stale,
         (Settled::Applied, Kind::Done) => &mut summary.done,
-        (Settled::Applied, Kind::Again) => &mut summary.retried,
+        (Settled::Applied, Kind::Again | Kind::Later) => &mut summary.retried,
         (Settled::Applied, Kind::Dead) => &mut summary.dead,
         (Settled::Applied, Kind::Cancelled) => &mut summary.cancelled,
         (Settled::Applied, Kind::Back) => &mut summary.released,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tasq_host::broker::finding::Severity;
 use tasq_host::broker::{Depth, Due, HandlerReport, Message, Reserve, Settings, Signal, Standing, WorkerReport};
 use tasq_host::results::{Cursor, Filter};
 use tasq_host::task::{Ending, Headers, Priority, State};
@@ -159,6 +160,17 @@ pub async fn a_silent_worker_is_forgotten(f: Fixture) {
     assert_eq!(alive(&f).await.len(), 2);
     f.pass(f.beats(2)).await;
     assert_eq!(alive(&f).await, [report("steady")]);
+}
+
+/// Whatever isn't as it should be says what may be lost, and what to do about it.
+pub async fn a_checkup_tells_what_may_be_lost_and_what_mends_it(f: Fixture) {
+    let findings = f.backend.operations.findings().await.expect("findings");
+    assert!(findings.iter().any(|finding| finding.about == "persistence"), "{findings:?}");
+    for finding in &findings {
+        assert!(!finding.found.is_empty() && !finding.found.contains('\n'), "{finding:?}");
+        let is_bad = finding.level > Severity::Note;
+        assert!(!is_bad || (finding.risk.is_some() && finding.mend.is_some()), "{finding:?}");
+    }
 }
 
 /// Who listens hears that a task has ended, in whichever way, and of no end that isn't one.

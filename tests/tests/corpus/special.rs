@@ -116,6 +116,7 @@ fn at_work() -> worker::Options {
         drain_timeout: std::time::Duration::from_secs(25),
         max_lost: 3,
         until_empty: true,
+        tally: Arc::default(),
     }
 }
 

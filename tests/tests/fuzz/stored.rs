@@ -8,8 +8,8 @@ use tasq_host::clock::{Clock, System};
 use tasq_host::codec;
 use tasq_host::results::Record;
 use tasq_host::task::{
-    Backoff, Chain, FailedRun, Failure, FailureKind, Headers, Link, Member, Name, Priority, Receipt, State, Step, Task,
-    TaskId, TaskOptions, check_header,
+    Backoff, Chain, FailedRun, Failure, FailureKind, Headers, Link, LogLevel, LogLine, Logs, Member, Name, Priority,
+    Receipt, State, Step, Task, TaskId, TaskOptions, check_header,
 };
 
 pub(crate) fn envelopes() -> Vec<Vec<u8>> {
@@ -67,6 +67,8 @@ pub(crate) fn read_envelope(bytes: &[u8]) {
 pub(crate) fn records() -> Vec<Vec<u8>> {
     let now = System.now();
     let failure = Failure { kind: FailureKind::Trap, code: "trap".into(), message: "no".into() };
+    let line = LogLine { at: now, level: LogLevel::Info, text: "hello".into() };
+    let said = Logs { lines: vec![line], dropped: 1 };
     let record = Record {
         id: "a1".parse().unwrap(),
         handler: "add".parse().unwrap(),
@@ -88,6 +90,7 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
         receipt: Receipt { frames: vec!["f".into()], stderr: "s".into(), ..Receipt::default() },
         chain: Some(Link { id: "c".parse().unwrap(), step: 1, of: 2 }),
         group: Some(Member { group: "g".parse().unwrap(), index: 1, of: 3, callback: None }),
+        logs: Some(codec::encode_logs(&said)),
         keep: Duration::from_secs(60),
     };
     vec![codec::encode_record(&record).to_vec()]
@@ -95,7 +98,10 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
 
 pub(crate) fn read_record(bytes: &[u8]) {
     match codec::decode_record(bytes) {
-        Ok(record) => assert_eq!(codec::decode_record(&codec::encode_record(&record)).unwrap(), record),
+        Ok(record) => {
+            drop(record.logs.as_deref().map(codec::decode_logs));
+            assert_eq!(codec::decode_record(&codec::encode_record(&record)).unwrap(), record);
+        }
         Err(unreadable) => is_a_line(&unreadable.to_string()),
     }
 }

@@ -39,6 +39,7 @@ async fn work(backend: Backend, sandbox: Sandbox, stopped: oneshot::Receiver<()>
         drain_timeout: Duration::from_secs(5),
         max_lost: 100,
         until_empty: false,
+        tally: Arc::default(),
     };
     let heard = async { drop(stopped.await) };
     worker::run(backend, sandbox.into(), options, heard, std::future::pending()).await.unwrap()

@@ -26,6 +26,7 @@ mod groups;
 mod letters;
 mod refused;
 mod store;
+mod watched;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -87,6 +88,7 @@ fn options() -> Options {
         drain_timeout: Duration::from_secs(25),
         max_lost: 3,
         until_empty: false,
+        tally: Arc::default(),
     }
 }
 

@@ -245,13 +245,12 @@ impl Layout {
         Pushed { id, created: true }
     }
 
-    /// Every envelope and every result that is kept.
+    /// Every envelope and all that is long in records.
     pub(in crate::backend) fn kept_bytes(&self) -> impl Iterator<Item = &Bytes> {
         let arrived = self.tasks.values().filter_map(|slot| slot.arrivals.as_ref()).flat_map(|all| all.results());
         let envelopes = self.tasks.values().map(|slot| &slot.envelope);
-        envelopes
-            .chain(arrived)
-            .chain(self.results.all().chain(self.outbox.all()).filter_map(|record| record.result.as_ref()))
+        let records = self.results.all().chain(self.outbox.all());
+        envelopes.chain(arrived).chain(records.flat_map(crate::results::Record::long_parts))
     }
 
     fn is_taken(&mut self, id: &TaskId, now: Timestamp) -> bool {

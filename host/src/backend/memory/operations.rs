@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Memory;
 use super::layout::{Layout, Queue, Slot, Stand};
+use super::{Memory, checkup};
+use crate::broker::finding::Finding;
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::Result;
 use crate::results::Filter;
@@ -87,6 +88,10 @@ impl Operations for Memory {
         let mut reports: Vec<WorkerReport> = alive.map(|(report, _)| report.clone()).collect();
         reports.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(reports)
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        Ok(checkup::findings())
     }
 }
 

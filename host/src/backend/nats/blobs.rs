@@ -110,11 +110,12 @@ pub(super) async fn pack_records(link: &Link, records: &[Record], inline: usize)
 }
 
 async fn pack_record(link: &Link, record: &Record, inline: usize) -> Result<Record> {
-    let result = match &record.result {
-        Some(result) => Some(packed(link, result, inline).await?),
-        None => None,
+    let pack = async |part: &Option<Bytes>| match part {
+        Some(part) => packed(link, part, inline).await.map(Some),
+        None => Ok(None),
     };
-    Ok(Record { result, ..record.clone() })
+    let (result, logs) = (pack(&record.result).await?, pack(&record.logs).await?);
+    Ok(Record { result, logs, ..record.clone() })
 }
 
 /// Puts the long parts of an effect apart.
@@ -135,11 +136,12 @@ pub(super) async fn unpack_records(link: &Link, records: Vec<Record>) -> Result<
 }
 
 pub(super) async fn unpack_record(link: &Link, record: Record) -> Result<Record> {
-    let result = match &record.result {
-        Some(result) => Some(unpacked(link, result).await?),
-        None => None,
+    let unpack = async |part: &Option<Bytes>| match part {
+        Some(part) => unpacked(link, part).await.map(Some),
+        None => Ok(None),
     };
-    Ok(Record { result, ..record })
+    let (result, logs) = (unpack(&record.result).await?, unpack(&record.logs).await?);
+    Ok(Record { result, logs, ..record })
 }
 
 /// The deliveries as they were pushed.
@@ -177,20 +179,20 @@ pub(super) async fn unpack_standing(link: &Link, standing: Standing) -> Result<S
 fn named(command: &Command) -> Vec<&Bytes> {
     match command {
         Command::Push(messages) => messages.iter().map(|message| &message.envelope).collect(),
-        Command::Record(records) => records.iter().filter_map(|record| record.result.as_ref()).collect(),
+        Command::Record(records) => records.iter().flat_map(Record::long_parts).collect(),
         Command::Tick(tick) => vec![&tick.message.envelope],
         Command::Settle { ends, .. } | Command::Cancel { ends, .. } => {
-            ends.iter().flat_map(|end| end.effects.iter().filter_map(named_by)).collect()
+            ends.iter().flat_map(|end| end.effects.iter().flat_map(named_by)).collect()
         }
         _ => Vec::new(),
     }
 }
 
-fn named_by(effect: &Effect) -> Option<&Bytes> {
+fn named_by(effect: &Effect) -> Vec<&Bytes> {
     match effect {
-        Effect::Record(record) => record.result.as_ref(),
-        Effect::Push(message) => Some(&message.envelope),
-        Effect::Arrive { result, .. } => Some(result),
+        Effect::Record(record) => record.long_parts().collect(),
+        Effect::Push(message) => vec![&message.envelope],
+        Effect::Arrive { result, .. } => vec![result],
     }
 }
 

@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use super::Nats;
 use super::blobs;
 use super::command::{Answer, Command};
+use crate::broker::finding::Finding;
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::Result;
 use crate::results::Filter;
@@ -100,5 +101,9 @@ impl Operations for Nats {
         });
         reports.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(reports)
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        Nats::findings(self).await
     }
 }

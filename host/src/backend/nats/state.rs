@@ -282,6 +282,7 @@ mod tests {
             receipt: Receipt::default(),
             chain: None,
             group: None,
+            logs: None,
             keep: Duration::from_secs(60),
         }
     }

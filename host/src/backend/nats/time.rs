@@ -32,6 +32,11 @@ impl Time {
         }
     }
 
+    /// The server's clock minus ours, in ms, as far as it is known.
+    pub(super) fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
     /// Ours, unset.
     pub(super) fn local(&self) -> Timestamp {
         System.now()

@@ -256,7 +256,7 @@ fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>
 
 pub(super) fn weight(end: &End) -> usize {
     let of = |effect: &Effect| match effect {
-        Effect::Record(record) => record.result.as_ref().map_or(0, |result| result.len()),
+        Effect::Record(record) => record.weight(),
         Effect::Push(message) => message.envelope.len(),
         Effect::Arrive { result, .. } => result.len(),
     };

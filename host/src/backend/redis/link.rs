@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Script, ScriptInvocation, Value};
+use redis::{Client, Cmd, FromRedisValue, Script, ScriptInvocation, Value};
 
 use super::super::url::RedisOptions;
 use super::Time;
@@ -48,6 +48,12 @@ impl Link {
         let mut call = script.prepare_invoke();
         call.arg(self.time.argument());
         call
+    }
+
+    /// What the server answers to a command of its own.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        let mut connection = self.connection.clone();
+        command.query_async(&mut connection).await.map_err(|error| at(&self.shown, &classify(&error)))
     }
 
     /// What the script answers. A server that doesn't know it yet is told it.

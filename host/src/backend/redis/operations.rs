@@ -9,6 +9,7 @@ use super::broker::{chunks, weight};
 use super::scripts;
 use super::wire::{self, Answer, Taken, span};
 use super::{Queues, Redis, kept};
+use crate::broker::finding::Finding;
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Standing, WorkerReport};
 use crate::error::{Error, Result};
 use crate::results::Filter;
@@ -137,6 +138,10 @@ impl Operations for Redis {
         }
         workers.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(workers)
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        Redis::findings(self).await
     }
 }
 

@@ -24,8 +24,7 @@ impl Results for Redis {
         records.iter().for_each(|record| by_queue.entry(&record.queue).or_default().push(record));
         self.queues(&by_queue.keys().copied().collect::<Vec<_>>()).await?;
         for (queue, records) in by_queue {
-            let weight = |record: &&Record| record.result.as_ref().map_or(0, |result| result.len());
-            for chunk in chunks(&records, weight) {
+            for chunk in chunks(&records, |record| record.weight()) {
                 let mut call = self.link.call(&scripts::RECORD);
                 self.layout.keys(queue, &mut call);
                 chunk.iter().for_each(|record| wire::record(record, 1, &mut call));

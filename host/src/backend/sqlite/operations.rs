@@ -14,6 +14,7 @@ use super::link::Kind;
 use super::listed::{Source, newest};
 use super::rows::{Columns, collect, stored, tracked};
 use super::turn::Turn;
+use crate::broker::finding::Finding;
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Settings, Standing, WorkerReport};
 use crate::error::{Error, Result};
 use crate::results::Filter;
@@ -85,6 +86,10 @@ impl Operations for Sqlite {
             })
         })
         .await
+    }
+
+    async fn findings(&self) -> Result<Vec<Finding>> {
+        Sqlite::findings(self).await
     }
 }
 

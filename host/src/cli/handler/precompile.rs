@@ -44,7 +44,7 @@ struct CompiledView<'a> {
 
 /// Compiles what the cache doesn't have yet.
 pub(crate) fn run(args: &Args, config: &Config) -> Result<(), Error> {
-    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::WARN });
+    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::WARN, stderr: None }, std::io::stderr);
     let folder = args.folder.as_deref().map_or_else(|| handlers(config), Ok)?;
     let Some(cache) = config.cache.as_deref() else {
         return Err(Error::usage("cache: expected a folder, found none").hint("say it with --cache DIR"));

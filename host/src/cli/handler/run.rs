@@ -63,7 +63,7 @@ struct RunView<'a> {
 /// Calls one handler.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     super::expect_file(&args.file)?;
-    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE });
+    logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::TRACE, stderr: None }, std::io::stderr);
     let json = args.json;
     let sandbox = Arc::new(args.sandbox.open(&config, 1)?);
     sandbox.lend(backend::open(&Url::Memory, None).await?.store);
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     let call = call(args, &handler)?;
     let guest = sandbox.clone();
     let called = sandbox.guests().spawn(async move { guest.attempt(&handler, call, Stop::new()).await });
-    let Ran { outcome, receipt, follow_ups } =
+    let Ran { outcome, receipt, follow_ups, .. } =
         called.await.map_err(|panic| Error::new(Code::Failed, format!("a bug in tasq-host: {panic}")))?;
     for FollowUp { id, handler, payload, .. } in &follow_ups {
         output::note(&format!("enqueued, and dropped here: {id} for {handler}, {} bytes", payload.len()));
