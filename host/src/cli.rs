@@ -65,7 +65,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
-    Enqueue(enqueue::Args),
+    Enqueue(Box<enqueue::Args>),
     #[command(subcommand)]
     Task(task::Command),
     #[command(subcommand)]
@@ -146,7 +146,7 @@ async fn execute(cli: Cli, typed: Layer) -> Result<(), Error> {
     }
     match command {
         Command::Run(args) => run::run(args, config).await,
-        Command::Enqueue(args) => interruptible(enqueue::run(args, config)).await,
+        Command::Enqueue(args) => interruptible(enqueue::run(*args, config)).await,
         Command::Task(command) => interruptible(task::run(command, config)).await,
         Command::Queue(command) => interruptible(queue::run(command, config)).await,
         Command::Cron(command) => interruptible(cron::run(command, config)).await,

@@ -94,7 +94,7 @@ fn strike(program: &Path, home: &Path, stage: &mut dyn Stage, storm: &Storm, is_
         let victim = usize::try_from(dice(storm.workers as u64)).expect("few workers");
         struck.runs.extend(struck.living.remove(victim).kill());
         struck.kills += 1;
-        if struck.kills % 5 == 0 && stage.strike() {
+        if struck.kills.is_multiple_of(5) && stage.strike() {
             struck.strikes += 1;
         }
         struck.living.push(start());

@@ -25,12 +25,16 @@ pub(crate) enum Command {
     Add(Box<add::Args>),
     List(list::Args),
     /// Forget a schedule; tasks that it gave stay
+    #[command(after_help = "Example:\n  tasq-host cron remove nightly")]
     Remove(Which),
     /// Let no tasks come until it is resumed
+    #[command(after_help = "Example:\n  tasq-host cron pause nightly")]
     Pause(Which),
     /// Let tasks come again, from now on
+    #[command(after_help = "Example:\n  tasq-host cron resume nightly")]
     Resume(Which),
     /// Enqueue its task now, once, beside its ticks; prints the task's id
+    #[command(after_help = "Example:\n  tasq-host cron run nightly")]
     Run(Which),
 }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tasq_host::sandbox::ceilings::Operator;
 use tasq_host::sandbox::compile::Compiler;
 use tasq_host::sandbox::secrets::Secrets;
-use tasq_host::sandbox::{Handler, Options, Permissions, Sandbox};
+use tasq_host::sandbox::{Handler, Options, Sandbox};
 use tasq_host::task::Outcome;
 use tasq_tests::guests::guest;
 use tasq_tests::runs::{comes_true, run};
@@ -29,13 +30,13 @@ struct Here {
 
 impl Here {
     fn new() -> Here {
-        Here::with(Permissions { secrets: Some(Secrets::default()), http: None })
+        Here::with(Operator::default(), Secrets::default())
     }
 
-    fn with(permissions: Permissions) -> Here {
+    fn with(operator: Operator, secrets: Secrets) -> Here {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         let options = Options { slots: 4, pagemap_scan: true, cache: Some(cache), memory_budget: None };
-        let sandbox = Arc::new(Sandbox::with(options, permissions, Compiler::Here).unwrap());
+        let sandbox = Arc::new(Sandbox::with(options, operator, Some(secrets), Compiler::Here).unwrap());
         Here { sandbox, runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap() }
     }
 
@@ -135,7 +136,7 @@ fn no_rule_lets_a_request_be_sent_back_with_its_headers() {
 fn the_operators_ceiling_holds_whatever_a_manifest_grants() {
     let (web, other) = (Web::start(), Web::start());
     let http = Some(vec![web.url().parse().unwrap()]);
-    let here = Here::with(Permissions { secrets: Some(Secrets::default()), http });
+    let here = Here::with(Operator { http, ..Operator::default() }, Secrets::default());
     let handler = here.granted(&[&web.url(), &other.url()]);
     assert_eq!(here.answer(&handler, json!({"url": web.url()}))["status"], 200);
     assert_eq!(here.answer(&handler, json!({"url": other.url()}))["error"], "HttpRequestDenied");

@@ -4,10 +4,10 @@ use super::*;
 
 const SECRET: &str = "hunter2-0f1e2d3c4b5a";
 
-fn named() -> Permissions {
+fn named() -> Secrets {
     let mut secrets = Secrets::default();
     secrets.add("API_TOKEN", SECRET.as_bytes()).unwrap();
-    Permissions { secrets: Some(secrets), http: None }
+    secrets
 }
 
 /// So that the guest can look for the secret without having it.
@@ -17,7 +17,7 @@ fn inverted() -> Vec<u8> {
 
 #[test]
 fn the_server_gets_the_secret_and_the_guest_never_has_it() {
-    let (here, web, other) = (Here::with(named()), Web::start(), Web::start());
+    let (here, web, other) = (Here::with(Operator::default(), named()), Web::start(), Web::start());
     let manifest = format!("[grants]\nhttp = [\"{}\"]\nconfig = {{ token = {{ secret = \"API_TOKEN\" }} }}", web.url());
     let handler = here.load(&manifest);
     let headers = json!([["authorization", "Bearer {token}"], ["x-two", "{token}"]]);
@@ -50,14 +50,14 @@ fn a_secret_that_the_operator_did_not_name_keeps_the_handler_out() {
     let file = folder.path().join("fetch.wasm");
     std::fs::copy(guest("fetch"), &file).unwrap();
     std::fs::write(file.with_extension("toml"), "[grants]\nconfig = { token = { secret = \"HOME\" } }").unwrap();
-    let refusal = Here::with(named()).sandbox.load_file(&file).err().unwrap();
+    let refusal = Here::with(Operator::default(), named()).sandbox.load_file(&file).err().unwrap();
     assert_eq!(refusal.reason, "asks for the secret HOME, which wasn't given");
     assert_eq!(refusal.hint.as_deref(), Some("start the worker with --secret HOME, if this handler may use it"));
 }
 
 #[test]
 fn a_handler_that_did_not_ask_gets_nothing_for_anothers_placeholder() {
-    let (here, web) = (Here::with(named()), Web::start());
+    let (here, web) = (Here::with(Operator::default(), named()), Web::start());
     let config = "config = { token = { secret = \"API_TOKEN\" } }";
     let one = here.load(&format!("[grants]\nhttp = [\"{}\"]\n{config}", web.url()));
     let placed = |value: &str| json!({"url": web.url(), "headers": [["x", value]]});

@@ -9,6 +9,7 @@ use tasq_host::task::Name;
 ///
 /// What runs goes on, and tasks can be enqueued as ever.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tasq-host queue pause mail")]
 pub(crate) struct Args {
     /// The queue's name
     queue: Name,

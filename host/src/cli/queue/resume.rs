@@ -7,6 +7,7 @@ use tasq_host::task::Name;
 
 /// Resume a queue that is paused
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tasq-host queue resume mail")]
 pub(crate) struct Args {
     /// The queue's name
     queue: Name,

@@ -8,6 +8,7 @@ use tasq_host::task::Name;
 
 /// Show one queue: how many tasks are in it, and what holds for it
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tasq-host queue show mail")]
 pub(crate) struct Args {
     /// The queue's name
     queue: Name,
