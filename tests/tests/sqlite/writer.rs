@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tasq_host::backend::{self, Backend};
-use tasq_host::broker::{Delivery, Effect, Message, Pushed, Settled, Standing};
+use tasq_host::broker::{Delivery, Message, Pushed, Settled, Standing};
 use tasq_host::clock::{Clock, System};
 use tasq_host::error::{ErrorKind, Result};
 use tasq_host::results::KEEP_DEAD;
@@ -125,7 +125,7 @@ async fn foreign_results_go_through_the_outbox() {
     let backend = with_foreign_results(&place).await;
     let letters = backend.broker.outbox(10).await.unwrap();
     assert_eq!(letters.len(), 1);
-    let Effect::Record(record) = letters[0].effect.clone() else { panic!("no record") };
+    let record = letters[0].record.clone();
     backend.results.record(vec![Arc::unwrap_or_clone(record)]).await.unwrap();
     backend.broker.delivered(&[letters[0].number]).await.unwrap();
     assert!(backend.broker.outbox(10).await.unwrap().is_empty());
