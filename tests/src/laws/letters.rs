@@ -43,9 +43,8 @@ pub async fn only_dead_letters_are_revived(f: Fixture) {
     let done = f.running(task("done")).await;
     f.end(&done, Ending::Done).await;
     f.running(task("running")).await;
+    dead(&f, task("dead")).await;
     f.push(vec![task("pending")]).await;
-    dead(&f, Message { queue: name("q"), handler: name("h"), priority: tasq_host::task::Priority::High, ..task("dead") })
-        .await;
     let answers = revive(&f, &["done", "running", "dead", "pending", "never", "dead"]).await;
     let expected = [Revive::NotDead, Revive::NotDead, Revive::Done, Revive::NotDead, Revive::NotDead, Revive::NotDead];
     assert_eq!(answers, expected);

@@ -92,11 +92,11 @@ pub async fn a_key_twice_in_one_push_is_one_task(f: Fixture) {
 
 /// What follows from an end keeps the rule as well.
 pub async fn a_follow_up_with_a_held_key_is_not_pushed(f: Fixture) {
-    f.push(vec![Message { handler: name("other"), ..holding("a") }]).await;
+    f.push(vec![Message { due: Due::After(f.beats(5)), ..holding("a") }]).await;
     let delivery = f.running(task("b")).await;
     f.settle(End { effects: vec![Effect::Push(holding("b/f1"))], ..end(&delivery.run, Ending::Done) }).await;
     assert_eq!(f.standing("b/f1").await, None);
-    assert_eq!(f.tracked("a").await.state, State::Pending);
+    assert_eq!(f.tracked("a").await.state, State::Scheduled);
 }
 
 /// Of many at once, one gets the key.
