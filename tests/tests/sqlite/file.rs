@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use tasq_host::broker::{Revive, Settled};
+use tasq_host::clock::{Clock, System};
+use tasq_host::codec;
 use tasq_host::error::{Error, ErrorKind};
-use tasq_host::task::State;
-use tasq_tests::nouns::{DAY, id, record, tasks};
+use tasq_host::results::Filter;
+use tasq_host::task::{State, Timestamp};
+use tasq_tests::nouns::{DAY, ended, here, id, ids, record, tasks};
 
 use super::{Place, done, open, request, waiting};
 
@@ -40,9 +44,55 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
     place.foreign().pragma_update(None, "user_version", 7).unwrap();
     let error = refusal(&place.path()).await;
     assert_eq!(error.kind, ErrorKind::Corrupt);
-    assert!(error.message.contains("version 1 ") && error.message.contains("version 7"), "{error}");
+    assert!(error.message.contains("version 2 ") && error.message.contains("version 7"), "{error}");
     let version: i64 = place.foreign().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 7);
+}
+
+/// As version 1 wrote it: one task ready, one due, one leased by a worker that is gone, one parked, one dead, one done.
+const OLD: &str = "
+    INSERT INTO tasq_tasks (id, queue, handler, priority, format, state, parked, run, enqueued_at, due_at, since, until, worker)
+    VALUES ('ready', 'q', 'h', 1, 1, 0, 0, 0, 1000, 1000, NULL, NULL, NULL),
+        ('due', 'q', 'h', 1, 1, 1, 0, 0, 1001, 2000, NULL, NULL, NULL),
+        ('leased', 'q', 'h', 1, 1, 2, 0, 1, 1002, 1002, 1003, 9000, 'gone'),
+        ('parked', 'q', 'h', 1, 1, 3, 1, 0, 1003, 1003, NULL, NULL, NULL),
+        ('dead', 'q', 'h', 1, 1, 4, 0, 3, 1004, 1004, 1005, 9000000000000, NULL);
+    INSERT INTO tasq_envelopes (seq, envelope) SELECT seq, CAST(id AS BLOB) FROM tasq_tasks;
+    PRAGMA user_version = 1;";
+
+#[tokio::test]
+async fn a_file_of_an_older_version_is_brought_forward_with_all_that_is_in_it() {
+    let place = Place::new();
+    let old = place.foreign();
+    old.execute_batch(include_str!("../../../host/src/backend/sqlite/schema/1.sql")).unwrap();
+    old.execute_batch(OLD).unwrap();
+    let done = ended("done", "q", State::Done, (Timestamp(1), System.now()), DAY);
+    old.execute(
+        "INSERT INTO tasq_results (id, queue, handler, state, dead, run, enqueued_at, expires_at, record)
+         VALUES ('done', 'q', 'h', 'done', 0, 1, 1, 9000000000000, ?1)",
+        [&codec::encode_record(&done)[..]],
+    )
+    .unwrap();
+    drop(old);
+    let backend = place.open().await;
+    let filter = Filter { limit: 9, ..Filter::default() };
+    let listed = backend.operations.list(&filter).await.unwrap();
+    let listed: Vec<_> = listed.into_iter().map(|task| here(Some(task)).id.to_string()).collect();
+    assert_eq!(listed, ["parked", "leased", "due", "ready"]);
+    assert_eq!(backend.results.list(&filter).await.unwrap(), [done]);
+    assert_eq!(backend.operations.revive(&[id("dead")]).await.unwrap(), [Revive::Done]);
+    let mut taken = Vec::new();
+    while taken.len() < 5 {
+        taken.extend(backend.broker.reserve(&waiting(5)).await.unwrap());
+    }
+    let ends = taken.iter().map(super::done).collect();
+    assert_eq!(backend.broker.settle(ends).await.unwrap(), [Settled::Applied; 5]);
+    let mut taken = ids(&taken);
+    taken.sort_unstable();
+    assert_eq!(taken, ["dead", "due", "leased", "parked", "ready"]);
+    let version: i64 = place.foreign().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+    assert_eq!(place.count("tasq_results"), 6);
 }
 
 #[tokio::test]

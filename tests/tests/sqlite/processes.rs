@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tasq_host::broker::{Reserve, Settled, Signal};
-use tasq_tests::nouns::{id, tasks};
+use tasq_host::broker::{Cancel, Reserve, Setting, Settled, Signal};
+use tasq_host::task::{Ending, Run};
+use tasq_tests::nouns::{end, id, name, tasks};
 
 use super::{LIMIT, Place, done, request, waiting};
 
@@ -20,15 +21,18 @@ impl Drop for Killed {
     }
 }
 
-/// A process of its own that holds all leases there are; how many.
-fn holder(place: &Place) -> (Killed, usize) {
+/// What a process says.
+type Said = BufReader<ChildStdout>;
+
+/// A process of its own that holds all leases there are; how many; and what else it says.
+fn holder(place: &Place) -> (Killed, usize, Said) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hold_leases"));
     let child = command.args([&place.url(), "q", "h"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut child = Killed(child);
-    let mut line = String::new();
-    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (mut line, mut said) = (String::new(), BufReader::new(child.0.stdout.take().unwrap()));
+    said.read_line(&mut line).unwrap();
     let held = line.trim().parse().expect("the holder says how many");
-    (child, held)
+    (child, held, said)
 }
 
 #[tokio::test]
@@ -36,7 +40,7 @@ async fn a_killed_workers_tasks_come_back_within_about_a_second() {
     let place = Place::new();
     let backend = place.open().await;
     backend.broker.push(tasks("t", 50)).await.unwrap();
-    let (mut other, held) = holder(&place);
+    let (mut other, held, _said) = holder(&place);
     assert_eq!(held, 50);
     assert!(backend.broker.reserve(&request(50)).await.unwrap().is_empty(), "they are leased for an hour");
     let began = Instant::now();
@@ -49,6 +53,42 @@ async fn a_killed_workers_tasks_come_back_within_about_a_second() {
     assert!(taken.iter().all(|task| task.lost == 1 && task.run.number == 2));
     let files: Vec<_> = std::fs::read_dir(place.folder.path().join("tasq.db-workers")).unwrap().collect();
     assert_eq!(files.len(), 2, "the dead worker's file is gone: only this test's two are left: {files:?}");
+}
+
+/// Each within a second of the wish, though nothing else happens to the file.
+#[tokio::test]
+async fn another_process_hears_what_it_is_to_cancel() {
+    let place = Place::new();
+    let backend = place.open().await;
+    backend.broker.push(tasks("t", 3)).await.unwrap();
+    let (_other, held, mut said) = holder(&place);
+    assert_eq!(held, 3);
+    let began = Instant::now();
+    for text in ["t1", "t0"] {
+        let run = Run { queue: name("q"), id: id(text), number: 1 };
+        let asked = backend.operations.cancel(vec![end(&run, Ending::Cancelled)]).await.unwrap();
+        assert_eq!(asked, [Cancel::Asked]);
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), text);
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    println!("both heard after {took:?}");
+}
+
+/// What one handle sets holds for the very next claim of another, which read the settings before.
+#[tokio::test]
+async fn a_setting_holds_for_other_handles_at_once() {
+    let place = Place::new();
+    let (ours, theirs) = (place.open().await, place.open().await);
+    ours.broker.push(tasks("t", 40)).await.unwrap();
+    for _ in 0..20 {
+        ours.operations.configure(&name("q"), &[Setting::Paused(true)]).await.unwrap();
+        assert!(theirs.broker.reserve(&request(1)).await.unwrap().is_empty());
+        theirs.operations.configure(&name("q"), &[Setting::Paused(false)]).await.unwrap();
+        assert_eq!(ours.broker.reserve(&request(1)).await.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Lists of what may be millions of rows, newest first: index by index and handler by handler, the newest of each.
 
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::unreadable;
 use super::rows::{collect, limit, stored};
@@ -9,6 +9,7 @@ use crate::results::Filter;
 use crate::task::{Name, Timestamp};
 
 /// Where rows are listed from.
+#[derive(Clone, Copy)]
 pub(super) struct Source {
     pub(super) table: &'static str,
     pub(super) index: &'static str,
@@ -50,23 +51,28 @@ type Group = (Option<Name>, Option<Name>);
 /// The queues and handlers that occur and are asked for, found by leaping over the index.
 fn groups(db: &Connection, source: &Source, filter: &Filter) -> Result<Vec<Group>> {
     let Source { table, index, part, .. } = source;
-    let mut next = db.prepare_cached(&format!(
-        "SELECT queue, handler FROM {table} INDEXED BY {index} WHERE {part} AND (queue, handler) > (?1, ?2)
-         ORDER BY queue, handler LIMIT 1"
-    ))?;
+    let leap = |beyond| {
+        db.prepare_cached(&format!(
+            "SELECT queue, handler FROM {table} INDEXED BY {index} WHERE {part} AND {beyond}
+             ORDER BY queue, handler LIMIT 1"
+        ))
+    };
+    // Two, for SQLite walks through all of a group to get beyond a pair.
+    let (mut next_handler, mut next_queue) = (leap("queue = ?1 AND handler > ?2")?, leap("queue > ?1")?);
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
     let (mut groups, mut last) = (Vec::new(), (String::new(), String::new()));
     if let Some(queue) = &filter.queue {
         last.0 = queue.to_string();
     }
     loop {
-        let found = next.query_row(params![last.0, last.1], |row| Ok((row.get(0)?, row.get(1)?)));
-        let Some(group) = found.optional()? else { return Ok(groups) };
+        let mut found = next_handler.query_row([&last.0, &last.1], read).optional()?;
+        if found.is_none() && filter.queue.is_none() {
+            found = next_queue.query_row([&last.0], read).optional()?;
+        }
+        let Some(group) = found else { return Ok(groups) };
         last = group;
         let parse = |text: &str| text.parse::<Name>().map_err(|error| unreadable("name", error));
         let (queue, handler) = (parse(&last.0)?, parse(&last.1)?);
-        if filter.queue.as_ref().is_some_and(|wanted| *wanted != queue) {
-            return Ok(groups);
-        }
         if filter.handler.as_ref().is_none_or(|wanted| *wanted == handler) {
             groups.push((Some(queue), Some(handler)));
         }

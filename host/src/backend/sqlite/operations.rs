@@ -12,7 +12,7 @@ use super::error::unreadable;
 use super::limits::all_settings;
 use super::link::Kind;
 use super::listed::{Source, newest};
-use super::rows::{Columns, collect, stored, tracked};
+use super::rows::{Columns, collect, limit, stored, tracked};
 use super::turn::Turn;
 use crate::broker::finding::Finding;
 use crate::broker::{Cancel, Depth, End, Operations, Revive, Setting, Settings, Standing, WorkerReport};
@@ -109,34 +109,46 @@ impl Sqlite {
 }
 
 const READY: Source = waiting("state IN (0, 1, 3) AND state = 0", "1");
+const TIMED: Source = waiting("state IN (0, 1, 3) AND state = 1", "1");
 const DUE: Source = waiting("state IN (0, 1, 3) AND state = 1", "due_at <= :now");
 const LATER: Source = waiting("state IN (0, 1, 3) AND state = 1", "due_at > :now");
 const NO_ROOM: Source = waiting("state IN (0, 1, 3) AND state = 3", "parked = 0");
 const NO_HANDLER: Source = waiting("state IN (0, 1, 3) AND state = 3", "parked = 1");
 const LEASED: Source =
     Source { table: "tasq_tasks", index: "tasq_tasks_leased", part: "state = 2", only: "1", by_handler: false };
+/// Those that nobody has promoted yet, sorted.
+const FEW_DUE: Source = Source { index: "tasq_tasks_due", part: "state = 1 AND due_at <= :now", ..LEASED };
+/// So many are sorted rather than walked to, past all that is due later.
+const FEW: usize = 1_000;
 
 const fn waiting(part: &'static str, only: &'static str) -> Source {
     Source { table: "tasq_tasks", index: "tasq_tasks_listed", part, only, by_handler: true }
 }
 
 /// Where tasks of a state are found.
-fn sources(state: Option<State>) -> &'static [Source] {
-    match state {
-        None => &[READY, DUE, LATER, NO_ROOM, NO_HANDLER, LEASED],
-        Some(State::Scheduled) => &[LATER],
-        Some(State::Pending) => &[READY, DUE, NO_ROOM],
-        Some(State::Running) => &[LEASED],
-        Some(State::Parked) => &[NO_HANDLER],
+fn sources(db: &Connection, state: Option<State>, now: Timestamp) -> Result<Vec<Source>> {
+    Ok(match state {
+        None => vec![READY, TIMED, NO_ROOM, NO_HANDLER, LEASED],
+        Some(State::Scheduled) => vec![LATER],
+        Some(State::Pending) => vec![READY, if is_much_due(db, now)? { DUE } else { FEW_DUE }, NO_ROOM],
+        Some(State::Running) => vec![LEASED],
+        Some(State::Parked) => vec![NO_HANDLER],
         // Those have left, or are the results' to list.
-        Some(State::Done | State::Dead | State::Cancelled) => &[],
-    }
+        Some(State::Done | State::Dead | State::Cancelled) => Vec::new(),
+    })
+}
+
+fn is_much_due(db: &Connection, now: Timestamp) -> Result<bool> {
+    let mut last = db.prepare_cached(
+        "SELECT 1 FROM tasq_tasks INDEXED BY tasq_tasks_due WHERE state = 1 AND due_at <= ?1 LIMIT 1 OFFSET ?2",
+    )?;
+    Ok(last.exists(params![stored(now), limit(FEW)])?)
 }
 
 fn list(db: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Standing>> {
     let mut find = db.prepare_cached(&format!("{TRACKED} WHERE seq = ?1"))?;
     let mut one = |seq| Ok(Standing::Here(Box::new(find.query_row([seq], |row| Ok(tracked(row, now)))??)));
-    newest(db, sources(filter.state), filter, now)?.into_iter().map(&mut one).collect()
+    newest(db, &sources(db, filter.state, now)?, filter, now)?.into_iter().map(&mut one).collect()
 }
 
 fn standing(db: &Connection, id: &TaskId, now: Timestamp) -> Result<Option<Standing>> {
