@@ -184,6 +184,7 @@ suite! { $
         a_limit_holds_over_all_handles,
         an_end_wakes_who_waits_for_a_limit,
         a_rate_is_kept,
+        a_new_rate_begins_anew,
         a_rate_wakes_a_waiting_reserve,
         settings_are_seen,
     }

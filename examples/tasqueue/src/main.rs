@@ -76,7 +76,7 @@ async fn work(backend: Backend, handlers: String, stop: impl Future<Output = ()>
         drain_timeout: Duration::from_secs(25),
         max_lost: 3,
         until_empty: false,
-        tally: Default::default(),
+        tally: Arc::default(),
     };
     worker::run(backend, Arc::new(sandbox), options, stop, std::future::pending()).await?;
     Ok(())

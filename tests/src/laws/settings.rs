@@ -116,6 +116,16 @@ pub async fn a_rate_is_kept(f: Fixture) {
     assert_eq!(f.look(&asking).await.len(), 6);
 }
 
+/// What was taken by another rate doesn't count: a rate that was far too low is mended at once.
+pub async fn a_new_rate_begins_anew(f: Fixture) {
+    set(&f, Setting::Rate(Some(Rate { tasks: 1, per: Duration::from_secs(3600) }))).await;
+    f.push(tasks("a", 3)).await;
+    assert_eq!(f.look(&f.asking(3)).await.len(), 1);
+    f.nothing(&f.asking(3)).await;
+    set(&f, Setting::Rate(Some(Rate { tasks: 100, per: Duration::from_secs(1) }))).await;
+    assert_eq!(f.look(&f.asking(3)).await.len(), 2);
+}
+
 /// Whoever waits gets the next one when the rate allows it.
 pub async fn a_rate_wakes_a_waiting_reserve(f: Fixture) {
     set(&f, Setting::Rate(Some(Rate { tasks: 4, per: Duration::from_secs(1) }))).await;

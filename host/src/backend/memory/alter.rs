@@ -71,6 +71,12 @@ impl Layout {
 
     pub(in crate::backend) fn configure(&mut self, queue: &Name, settings: &[Setting]) {
         let queue = self.queues.entry(queue.clone()).or_default();
-        settings.iter().for_each(|setting| queue.settings.set(setting));
+        for setting in settings {
+            queue.settings.set(setting);
+            if matches!(setting, Setting::Rate(_)) {
+                // What was taken counted by another rate.
+                queue.reached = 0;
+            }
+        }
     }
 }
