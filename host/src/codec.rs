@@ -279,8 +279,9 @@ mod tests {
         assert_eq!(decode_logs(&read.logs.clone().unwrap()).unwrap(), logs);
         assert_eq!(read, said);
         // They stop at the chain, which is absent, and take no notice of the rest.
-        assert!(bytes.starts_with(&[b"\x02", &RECORD[1..], b"\0"].concat()));
-        assert_eq!(&bytes[RECORD.len() + 1..], b"\x01\x08\x01\x01\x03\x06\x02ah\x07");
+        // Neither is there a group.
+        assert!(bytes.starts_with(&[b"\x02", &RECORD[1..], b"\0\0"].concat()));
+        assert_eq!(&bytes[RECORD.len() + 2..], b"\x01\x08\x01\x01\x03\x06\x02ah\x07");
         assert_eq!(decode_logs(b"\x02"), Err(Unreadable::Newer(2)));
     }
 

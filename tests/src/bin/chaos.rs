@@ -29,7 +29,10 @@ fn main() -> ExitCode {
             "--chains" => number().map(|number| storm.chains = number),
             "--groups" => number().map(|number| storm.groups = number),
             "--kills" => number().map(|number| storm.kills = number as u64),
-            "sqlite" | "redis" | "nats" => Some(brokers.push(argument)),
+            "sqlite" | "redis" | "nats" => {
+                brokers.push(argument);
+                Some(())
+            }
             _ => None,
         };
         if known.is_none() {
