@@ -98,7 +98,9 @@ impl Turn<'_> {
         settings.iter().for_each(|setting| present.set(setting));
         self.sql(
             "INSERT INTO tasq_queues (queue, paused, rate, rate_us, concurrency) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (queue) DO UPDATE SET paused = ?2, rate = ?3, rate_us = ?4, concurrency = ?5",
+             ON CONFLICT (queue) DO UPDATE SET paused = ?2, rate = ?3, rate_us = ?4, concurrency = ?5,
+             -- What was taken counted by another rate.
+             reached = iif(?6, 0, reached)",
         )?
         .execute(params![
             queue.as_str(),
@@ -106,6 +108,7 @@ impl Turn<'_> {
             present.rate.map(|rate| rate.tasks),
             present.rate.map(|rate| i64::try_from(rate.per.as_micros()).unwrap_or(i64::MAX)),
             present.concurrency,
+            settings.iter().any(|setting| matches!(setting, Setting::Rate(_))),
         ])?;
         self.limits.forget();
         // Who waits may take more now.
