@@ -1,4 +1,4 @@
-//! The live line of `run`, on a terminal of its own that `script` makes.
+//! The live line of `run` and other progress, on a terminal of its own that `script` makes.
 
 #![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
 
@@ -94,4 +94,21 @@ fn status_is_coloured_and_drawn_anew_on_a_terminal_alone() {
     assert!(watched.matches("\u{1b}[H").count() >= 3, "{watched:?}");
     let piped = said("timeout 5 tasq-host status --watch");
     assert!(piped.matches("DEAD").count() >= 3 && !piped.contains('\u{1b}'), "{piped:?}");
+}
+
+#[test]
+fn a_batch_shows_how_far_it_has_come_on_a_terminal_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let lines = "{\"handler\":\"add\"}\n".repeat(5_000);
+    std::fs::write(home.path().join("batch"), format!("no task\n{lines}")).unwrap();
+    let enqueue = "tasq-host enqueue --batch batch >ids";
+    let shown = sh(&format!("script -qec '{enqueue}' /dev/null"), home.path());
+    assert_eq!(shown.status.code(), Some(1), "{shown:?}");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains(" enqueued, 1 bad, ") && shown.contains(" % "), "{shown:?}");
+    assert!(shown.contains("5000 enqueued, 0 there before, 1 bad\r\n"), "{shown:?}");
+    let plain = sh(enqueue, home.path());
+    let plain = String::from_utf8(plain.stderr).unwrap();
+    assert!(plain.contains("5000 enqueued") && !plain.contains(" % "), "{plain:?}");
+    assert_eq!(std::fs::read_to_string(home.path().join("ids")).unwrap().lines().count(), 5_000);
 }

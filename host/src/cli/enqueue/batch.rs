@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -95,24 +96,45 @@ pub(super) struct Options {
 
 /// Enqueues every line of `file`. A bad line is named and hinders no other, unless `strict`.
 pub(super) async fn run(file: &Path, options: Options, config: &Config) -> Result<(), Error> {
-    let from: Box<dyn Read + Send> = if file == Path::new("-") {
-        Box::new(std::io::stdin())
+    let wrong = |error| Error::usage(format!("batch file {}: can't be read: {error}", file.display()));
+    let (from, length): (Box<dyn Read + Send>, _) = if file == Path::new("-") {
+        (Box::new(std::io::stdin()), None)
     } else {
-        let open = File::open(file);
-        Box::new(open.map_err(|error| Error::usage(format!("batch file {}: can't be read: {error}", file.display())))?)
+        let open = File::open(file).map_err(wrong)?;
+        // Of a pipe or a device there is none.
+        let length = open.metadata().map_err(wrong)?.len();
+        (Box::new(open), (length > 0).then_some(length))
     };
+    let bar = progress(length);
+    let from = bar.wrap_read(from);
     let client = connect::client(config).await?;
     let (send, mut chunks) = mpsc::channel(1);
     // Reading blocks, for as long as it likes where it is a pipe.
     thread::spawn(move || read(from, &send));
     let mut count = Count::default();
-    let ended = enqueue(&client, &mut chunks, &options, config, &mut count).await;
+    let ended = enqueue(&client, &mut chunks, &options, config, (&mut count, &bar)).await;
+    bar.finish_and_clear();
     let Count { enqueued, known, bad } = count;
     output::note(&format!("{enqueued} enqueued, {known} there before, {bad} bad"));
     match ended {
         Ok(()) if bad > 0 => Err(Error::new(Code::Failed, format!("{bad} lines of the batch were not enqueued"))),
         ended => ended,
     }
+}
+
+/// How far it has come, on a terminal, unless ids are printed there; without `length`, how much.
+fn progress(length: Option<u64>) -> ProgressBar {
+    if std::io::stdout().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    // Whatever isn't a terminal is not drawn on.
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    let template = match length {
+        Some(_) => "{wide_bar} {percent} %  {msg}, {eta} left",
+        None => "{bytes} read, {msg}",
+    };
+    bar.set_style(ProgressStyle::with_template(template).expect("a good template"));
+    bar
 }
 
 /// Lines with their numbers, as many as have come.
@@ -123,9 +145,8 @@ async fn enqueue(
     chunks: &mut Receiver<Chunk>,
     options: &Options,
     config: &Config,
-    count: &mut Count,
+    (count, bar): (&mut Count, &ProgressBar),
 ) -> Result<(), Error> {
-    let watched = std::io::stderr().is_terminal();
     while let Some(chunk) = chunks.recv().await {
         let (mut numbers, mut works, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for (number, line) in chunk {
@@ -156,11 +177,9 @@ async fn enqueue(
         }
         wrong.sort();
         for (number, why) in wrong {
-            refuse(number, &why, options, count)?;
+            bar.suspend(|| refuse(number, &why, options, count))?;
         }
-        if watched {
-            eprint!("\r{} enqueued\r", count.enqueued);
-        }
+        bar.set_message(format!("{} enqueued, {} bad", count.enqueued, count.bad));
     }
     Ok(())
 }
@@ -175,7 +194,7 @@ fn refuse(number: u64, why: &str, options: &Options, count: &mut Count) -> Resul
 }
 
 /// Sends what has come as soon as reading on might wait. Blank lines are skipped.
-fn read(from: Box<dyn Read + Send>, to: &Sender<Chunk>) {
+fn read(from: impl Read, to: &Sender<Chunk>) {
     let mut from = BufReader::with_capacity(64 << 10, from);
     let (mut chunk, mut bytes, mut number) = (Chunk::new(), 0, 0);
     loop {
