@@ -2,13 +2,16 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How `tasq-host` ends where its broker can't be reached.
+const UNREACHABLE: i32 = 3;
 
 /// One run of a guest that says `begun` and `ended` (`misbehave`'s `nap`). Times are as in the log, so that their order as
 /// text is their order in time.
@@ -31,9 +34,24 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker and waits until it works. `program` is the binary `tasq-host`, `folder` where it runs, with the
+    /// Starts a worker and waits until it works; one whose broker isn't there is started again, as a supervisor would, within
+    /// [`PATIENCE`]. `program` is the binary `tasq-host`, `folder` where it runs, with the
     /// handlers in `wasm`; its log goes to the file `log` there, its compiled code to `cache`.
     pub fn start(program: &Path, folder: &Path, log: &str, arguments: &[&str]) -> WorkerProcess {
+        let began = Instant::now();
+        loop {
+            match WorkerProcess::try_start(program, folder, log, arguments) {
+                Ok(worker) => return worker,
+                Err(status) => {
+                    let unreachable = status.code() == Some(UNREACHABLE) && began.elapsed() < PATIENCE;
+                    let said = || fs::read_to_string(folder.join(log)).unwrap_or_default();
+                    assert!(unreachable, "it ended, {status}: {}", said());
+                }
+            }
+        }
+    }
+
+    fn try_start(program: &Path, folder: &Path, log: &str, arguments: &[&str]) -> Result<WorkerProcess, ExitStatus> {
         let log = folder.join(log);
         let child = Command::new(program)
             .args(["run", "--handlers", "wasm", "--cache", "cache", "-v", "--log-format", "json"])
@@ -47,11 +65,11 @@ impl WorkerProcess {
             .spawn()
             .expect("tasq-host starts");
         let mut worker = WorkerProcess { child, log };
-        until("the worker works", || {
-            assert!(worker.child.try_wait().expect("a child").is_none(), "it ended: {}", worker.log());
-            worker.has_said("working").then_some(())
-        });
-        worker
+        until("the worker works or ends", || match worker.child.try_wait().expect("a child") {
+            Some(status) => Some(Err(status)),
+            None => worker.has_said("working").then_some(Ok(())),
+        })?;
+        Ok(worker)
     }
 
     /// Its process.
