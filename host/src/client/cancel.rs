@@ -38,8 +38,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 impl Client {
     /// Cancels tasks, and keeps a record of each for its retention. One answer per id, in order. A chain's id stands for its
-    /// present step, whose end is the chain's, and a group's for all that is unfinished of it. Dropping the future leaves open which of them were cancelled; trying again is
-    /// safe.
+    /// present step, whose end is the chain's, and a group's for all that is unfinished of it. Dropping the future leaves
+    /// open which of them were cancelled; trying again is safe.
     pub async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<Cancelled>> {
         self.cancel_leaving(ids, Trace::Record).await
     }

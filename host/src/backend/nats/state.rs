@@ -111,12 +111,8 @@ impl State {
             Command::Settle { ends, foreign } => {
                 layout.forget(now);
                 layout.outbox.set_foreign(foreign);
-                let mut settle = |end| {
-                    let written = layout.settle(end, now);
-                    signals.extend(written.ended);
-                    written.answer
-                };
-                Answer::Settled(ends.into_iter().map(&mut settle).collect())
+                let settled = ends.into_iter().map(|end| layout.settle(end, now));
+                Answer::Settled(settled.map(|written| told(signals, (written.answer, written.ended))).collect())
             }
             Command::Delivered(letters) => {
                 letters.into_iter().for_each(|number| layout.outbox.drop(number));
@@ -143,12 +139,7 @@ impl State {
             }
             Command::Cancel { ends, foreign } => {
                 layout.outbox.set_foreign(foreign);
-                let mut cancel = |end| {
-                    let (answer, signal) = layout.cancel(end, now);
-                    signals.extend(signal);
-                    answer
-                };
-                Answer::Cancelled(ends.into_iter().map(&mut cancel).collect())
+                Answer::Cancelled(ends.into_iter().map(|end| told(signals, layout.cancel(end, now))).collect())
             }
             Command::Revive(ids) => Answer::Revived(ids.iter().map(|id| layout.revive(id, now)).collect()),
             Command::Remove(ids) => Answer::Deleted(ids.iter().filter(|id| layout.remove(id, now)).count() as u64),
@@ -214,6 +205,12 @@ impl State {
             })
         })
     }
+}
+
+/// The answer; what listeners are to hear goes to `signals`.
+fn told<A>(signals: &mut Vec<Signal>, (answer, signal): (A, Option<Signal>)) -> A {
+    signals.extend(signal);
+    answer
 }
 
 #[cfg(test)]
