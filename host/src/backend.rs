@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::broker::{Broker, Operations, Signals};
 use crate::clock::{Clock, System};
 use crate::error::{Error, Result};
+use crate::inbox::Inbox;
 use crate::results::Results;
 use crate::schedules::Schedules;
 use crate::store::Store;
@@ -32,8 +33,10 @@ pub struct Backend {
     pub schedules: Arc<dyn Schedules>,
     /// What handlers keep.
     pub store: Arc<dyn Store>,
-    /// Whether ends may leave letters in the broker's outbox, to be relayed.
-    pub has_outbox: bool,
+    /// What other programs leave; on the broker's server.
+    pub inbox: Arc<dyn Inbox>,
+    /// Whether results are another server's, so that every record leaves by the broker's outbox.
+    pub foreign_results: bool,
 }
 
 /// Something that a backend keeps on its server or disk.

@@ -58,7 +58,8 @@ pub trait Broker: Send + Sync {
     /// delivered as [`Delivery::cancelled`].
     async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>>;
 
-    /// Records that belong to another server and wait to be delivered there, oldest first. They are handed out until
+    /// Records that belong to another server and wait to be delivered there, or that wait to be told
+    /// ([`Record::told`]), oldest first. They are handed out until
     /// [`Broker::delivered`] names them, so delivering must be idempotent.
     async fn outbox(&self, max: usize) -> Result<Vec<Letter>>;
 
@@ -97,8 +98,8 @@ pub trait Operations: Send + Sync {
     async fn depths(&self, soon: Duration) -> Result<Vec<Depth>>;
 
     /// Cancels waiting tasks: each end's `run` names the number that [`Operations::get`] last gave (0 before the first
-    /// run), and its ending is [`Ending::Cancelled`]; where that still holds and the task waits, it is ended as by
-    /// [`Broker::settle`]. A running one is marked instead: its worker is told at once ([`Signal::Cancel`]) and with the
+    /// run), and its ending is [`Ending::Cancelled`], or [`Ending::Dead`] for one that could never run; where that still
+    /// holds and the task waits, it is ended as by [`Broker::settle`]. A running one is marked instead: its worker is told at once ([`Signal::Cancel`]) and with the
     /// next extension, and writes the end itself; should the run be lost or fail first, the task is delivered once more, as
     /// [`Delivery::cancelled`]. One answer per end, in order. Idempotent.
     async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>>;

@@ -11,7 +11,7 @@ use crate::broker::{Due, Message, Standing, Unique, WorkerReport};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::{Cursor, Filter, remember};
-use crate::task::{Headers, Name, PAYLOAD, Priority, State, TaskId, TaskOptions, UNIQUE_KEY, check_header};
+use crate::task::{Headers, Name, PAYLOAD, Priority, State, TOLD, TaskId, TaskOptions, UNIQUE_KEY, check_header};
 
 mod cancel;
 mod chain;
@@ -64,6 +64,8 @@ pub struct NewTask {
     pub headers: Headers,
     /// Limits, retries and retention.
     pub options: TaskOptions,
+    /// Programs that know nothing of this one look for its result: see `docs/INBOX.md`.
+    pub told: bool,
 }
 
 impl NewTask {
@@ -85,6 +87,7 @@ impl NewTask {
             content_type: String::new(),
             headers: Headers::new(),
             options: TaskOptions::default(),
+            told: false,
         }
     }
 
@@ -107,6 +110,15 @@ impl NewTask {
             check_header(name).map_err(|bad| Error::rejected(bad.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Its own headers and the host's.
+    fn all_headers(&mut self) -> Headers {
+        let mut headers = std::mem::take(&mut self.headers);
+        if self.told {
+            headers.insert(TOLD.into(), "1".into());
+        }
+        headers
     }
 
     fn check_id(id: Option<&TaskId>) -> Result<()> {
@@ -150,6 +162,24 @@ impl Work {
             Work::Task(new) => new.check(),
             Work::Chain(tasks) => chain::check(tasks),
             Work::Group(group) => group.check(),
+        }
+    }
+
+    /// Every task in it.
+    pub fn tasks_mut(&mut self) -> Vec<&mut NewTask> {
+        match self {
+            Work::Task(task) => vec![task],
+            Work::Chain(tasks) => tasks.iter_mut().collect(),
+            Work::Group(group) => group.tasks_mut(),
+        }
+    }
+
+    /// Its id; none where it has no task.
+    pub fn id_mut(&mut self) -> Option<&mut Option<TaskId>> {
+        match self {
+            Work::Task(task) => Some(&mut task.id),
+            Work::Chain(tasks) => tasks.first_mut().map(|first| &mut first.id),
+            Work::Group(group) => Some(&mut group.id),
         }
     }
 }
@@ -323,10 +353,11 @@ fn queue(new: &NewTask, workers: &[WorkerReport]) -> Name {
     new.queue.clone().or_else(announced).unwrap_or_else(Name::default_queue)
 }
 
-fn message(new: NewTask, queue: Name) -> Message {
+fn message(mut new: NewTask, queue: Name) -> Message {
+    let headers = new.all_headers();
     let remember = new.id.is_some().then(|| remember(&new.options));
     let id = new.id.unwrap_or_else(TaskId::generate);
-    let NewTask { handler, payload, due, priority, content_type, headers, options, .. } = new;
+    let NewTask { handler, payload, due, priority, content_type, options, .. } = new;
     let (payload, upstream) = (payload.unwrap_or_default(), Vec::new());
     let (chain, group) = (None, None);
     let unique = new.unique;

@@ -115,17 +115,18 @@ pub fn decode(envelope: &Bytes) -> Result<Task, Unreadable> {
     Ok(Task { id, handler, queue, priority, payload, content_type, headers, upstream, options, chain, group })
 }
 
-/// A record's last fields, each of which may be absent: chain, group and logs.
-const LAST: usize = 3;
+/// A record's last fields, each of which may be absent: chain, group, logs, and whether it is told.
+const LAST: usize = 4;
 
 /// The bytes under which a record is kept: a version byte, then postcard.
 pub fn encode_record(record: &Record) -> Bytes {
     let mut out = BytesMut::with_capacity(256 + record.weight());
-    let absent = match (&record.chain, &record.group, &record.logs) {
-        (_, _, Some(_)) => 0,
-        (_, Some(_), None) => 1,
-        (Some(_), None, None) => 2,
-        (None, None, None) => LAST,
+    let absent = match (&record.chain, &record.group, &record.logs, record.told) {
+        (.., true) => 0,
+        (_, _, Some(_), false) => 1,
+        (_, Some(_), None, false) => 2,
+        (Some(_), None, None, false) => 3,
+        (None, None, None, false) => LAST,
     };
     out.put_u8(if absent == LAST { PLAIN } else { CHAINED });
     write(record, &mut out);
@@ -252,6 +253,7 @@ mod tests {
             chain: None,
             group: None,
             logs: None,
+            told: false,
         }
     }
 
@@ -283,6 +285,9 @@ mod tests {
         assert!(bytes.starts_with(&[b"\x02", &RECORD[1..], b"\0\0"].concat()));
         assert_eq!(&bytes[RECORD.len() + 2..], b"\x01\x08\x01\x01\x03\x06\x02ah\x07");
         assert_eq!(decode_logs(b"\x02"), Err(Unreadable::Newer(2)));
+        let told = Record { told: true, ..record() };
+        assert_eq!(encode_record(&told), [b"\x02", &RECORD[1..], b"\0\0\0\x01"].concat());
+        assert_eq!(decode_record(&encode_record(&told)).unwrap(), told);
     }
 
     #[test]

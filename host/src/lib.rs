@@ -33,6 +33,8 @@
 //! | [`results`] | the seam behind which ended tasks are kept |
 //! | [`schedules`] | the seam behind which cron schedules are kept |
 //! | [`store`] | the seam behind which handlers keep what outlives a run |
+//! | [`inbox`] | the seam behind which other programs leave tasks |
+//! | [`request`] | tasks as other programs write them |
 //! | [`backend`] | the seams' implementations, and the only place that names a server |
 //! | [`codec`] | wire bytes ↔ task |
 //! | [`mod@bench`] | load, and what came of it |
@@ -67,7 +69,9 @@ pub mod codec;
 pub mod cron;
 pub mod error;
 pub mod group;
+pub mod inbox;
 pub mod keys;
+pub mod request;
 pub mod results;
 pub mod retry;
 pub mod sandbox;

@@ -1,5 +1,6 @@
 //! The seam behind which ended tasks are kept. It may live on another server than the broker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +25,11 @@ pub trait Results: Send + Sync {
     /// Ended tasks, newest first by time of enqueueing.
     async fn list(&self, filter: &Filter) -> Result<Vec<Record>>;
 
-    /// Forgets these; how many were there.
+    /// Writes what became of these where programs that know nothing of this one find it, in a form that they can read: see
+    /// `docs/INBOX.md`. Nothing where records can be read as they are, or nobody else could. Idempotent.
+    async fn tell(&self, records: &[Arc<Record>]) -> Result<()>;
+
+    /// Forgets these, and what was told of them; how many were there.
     async fn delete(&self, ids: &[TaskId]) -> Result<u64>;
 }
 
@@ -92,6 +97,9 @@ pub struct Record {
     pub group: Option<Member>,
     /// What its last run said, for `codec`.
     pub logs: Option<Bytes>,
+    /// Programs that know nothing of this one look for it ([`Results::tell`]): it leaves by the broker's outbox, wherever
+    /// results are.
+    pub told: bool,
 }
 
 impl Record {

@@ -412,6 +412,9 @@ pub struct FollowUp {
 /// The header that counts how many tasks, each enqueued by the one before it, led to this one.
 pub const DEPTH: &str = "tasq-depth";
 
+/// The header of a task whose record is told ([`Record::told`](crate::results::Record::told)); its handler doesn't see it.
+pub const TOLD: &str = "tasq-told";
+
 /// Where a task stands in a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

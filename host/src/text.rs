@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::task::{Backoff, InvalidBackoff, Priority};
+use crate::task::{Backoff, InvalidBackoff, Priority, Timestamp};
 
 /// No time is longer: a hundred years. Sums of times stay far from what a server's integers hold.
 pub const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
@@ -44,6 +44,13 @@ pub fn priority(text: &str) -> Result<Priority, String> {
     }
 }
 
+/// A moment such as `2026-11-24T06:44:20Z`. One before 1970 is as past as any.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    let moment = chrono::DateTime::parse_from_rfc3339(text)
+        .map_err(|_| "expected a date and time with its zone, such as 2026-11-24T06:44:20Z".to_string())?;
+    Ok(Timestamp(u64::try_from(moment.timestamp_millis()).unwrap_or(0)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +65,12 @@ mod tests {
         assert!(positive_span("0s").is_err() && positive_span("1ms").is_ok());
         assert!(backoff("fixed:99999999999h").is_err() && backoff("exponential:1s..99999999999h").is_err());
         assert!(priority("low").is_ok() && priority("Low").is_err());
+    }
+
+    #[test]
+    fn moments_have_their_zone() {
+        assert_eq!(moment("1969-12-31T23:59:59Z").unwrap(), Timestamp(0));
+        assert_eq!(moment("1970-01-01T01:00:01+01:00").unwrap(), Timestamp(1000));
+        assert!(moment("2026-11-24").is_err() && moment("tomorrow").is_err());
     }
 }

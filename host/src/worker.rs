@@ -25,6 +25,7 @@ mod attempt;
 pub mod cron;
 mod follow_ups;
 mod heartbeat;
+pub mod inbox;
 mod lease;
 mod porter;
 mod relay;
@@ -134,13 +135,14 @@ pub async fn run(
     let worker = WorkerId::generate();
     let leases = Arc::new(Leases::default());
     let (ends, handed_in) = mpsc::channel(settle::BACKLOG);
-    let _relaying = relay::start(&backend);
+    let relay = relay::start(&backend);
     let _holding = lease::start(&backend, leases.clone(), options.lease);
     let (counter, freed, porter) = porter::start(options.concurrency, ends, sandbox.guests());
     sandbox.lend(backend.store.clone());
     let crew = Arc::new(Crew { worker: worker.clone(), sandbox, counter, max_lost: options.max_lost });
     let _reporting = heartbeat::start(&backend, &crew, &options);
     let _ticking = cron::start(&backend, crew.sandbox.clone());
+    let taking_in = inbox::start(&backend, crew.sandbox.clone());
     let tally = options.tally.clone();
     let working = async {
         let mut shift = Shift {
@@ -162,13 +164,15 @@ pub async fn run(
         worked
     };
     // In one task: a batch of ends wakes both at once.
-    let mut settling = pin!(settle::settle_all(&backend, &leases, &tally, handed_in));
+    let mut settling = pin!(settle::settle_all(&backend, &leases, &tally, &relay, handed_in));
     let worked = tokio::select! {
         biased;
         worked = working => worked,
         settled = &mut settling => return settled,
     };
+    drop(taking_in);
     let settled = tokio::time::timeout(LAST_TRY, settling).await;
+    relay.finish(&backend).await;
     if let Err(error) = backend.operations.withdraw(&worker).await {
         tracing::debug!("the worker's entry is left to expire: {error}");
     }
@@ -312,6 +316,10 @@ impl Shift {
 
     /// What is left if nothing else is in the worker's queues.
     async fn empty(&self, backend: &Backend) -> Result<Option<Left>> {
+        // Before the queues: what leaves the inbox is in them by then.
+        if backend.inbox.left().await? > 0 {
+            return Ok(None);
+        }
         let mut left = (0, 0, 0);
         for depth in backend.operations.depths(SOON).await? {
             if !self.queues.iter().any(|(queue, _)| *queue == depth.queue) {

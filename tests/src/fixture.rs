@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tasq_host::backend::url::{SqliteOptions, Sync as Durability};
+use tasq_host::backend::memory::Letterbox;
 use tasq_host::backend::{Backend, memory, sqlite};
 use tasq_host::broker::{Delivery, Held, Message, Pushed, Reserve, Settled, Standing, Tracked};
 use tasq_host::clock::{Clock, Simulated, System};
@@ -22,6 +23,9 @@ pub mod redis;
 pub trait Place: Send + Sync {
     /// Another handle of this place, as another process has it. `foreign_results`: records leave by the outbox.
     async fn open(&self, foreign_results: bool) -> Backend;
+
+    /// Leaves a JSON object in the inbox, as a program does that knows nothing of this one.
+    async fn leave(&self, object: &str);
 
     /// Lets time pass, by the server's clock.
     async fn pass(&self, span: Duration);
@@ -63,6 +67,11 @@ impl Fixture {
     /// The same place for a law about results that live elsewhere.
     pub async fn with_foreign_results(self) -> Fixture {
         Fixture { backend: self.place.open(true).await, place: self.place }
+    }
+
+    /// Leaves a JSON object in the inbox, as another program.
+    pub async fn leave(&self, object: &str) {
+        self.place.leave(object).await;
     }
 
     /// Lets time pass.
@@ -185,6 +194,7 @@ impl Fixture {
 /// Memory on a simulated clock: time passes only where a law lets it, in no time.
 pub struct MemorySimulated {
     clock: Arc<Simulated>,
+    letterbox: Letterbox,
     local: Backend,
     foreign: Backend,
 }
@@ -195,8 +205,10 @@ impl MemorySimulated {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.expect("a runtime").block_on(async {
             let clock = Arc::new(Simulated::start());
-            let (local, foreign) = (memory::open(clock.clone(), false), memory::open(clock.clone(), true));
-            law(Fixture::at(MemorySimulated { clock, local, foreign }).await).await;
+            let letterbox = Letterbox::default();
+            let open = |foreign| memory::open_with(clock.clone(), foreign, letterbox.clone());
+            let (local, foreign) = (open(false), open(true));
+            law(Fixture::at(MemorySimulated { clock, letterbox, local, foreign }).await).await;
         });
     }
 }
@@ -205,6 +217,10 @@ impl MemorySimulated {
 impl Place for MemorySimulated {
     async fn open(&self, foreign_results: bool) -> Backend {
         if foreign_results { self.foreign.clone() } else { self.local.clone() }
+    }
+
+    async fn leave(&self, object: &str) {
+        self.letterbox.put(object.to_owned());
     }
 
     async fn pass(&self, span: Duration) {
@@ -249,6 +265,7 @@ fn on_threads<F: Future<Output = ()>>(law: F) {
 /// Memory on several threads and the shifted clock: what only shows when calls really meet.
 pub struct MemoryThreaded {
     clock: Arc<Shifted>,
+    letterbox: Letterbox,
     local: Backend,
     foreign: Backend,
 }
@@ -258,8 +275,10 @@ impl MemoryThreaded {
     pub fn run<F: Future<Output = ()>>(law: impl FnOnce(Fixture) -> F) {
         on_threads(async {
             let clock = Arc::new(Shifted::default());
-            let (local, foreign) = (memory::open(clock.clone(), false), memory::open(clock.clone(), true));
-            law(Fixture::at(MemoryThreaded { clock, local, foreign }).await).await;
+            let letterbox = Letterbox::default();
+            let open = |foreign| memory::open_with(clock.clone(), foreign, letterbox.clone());
+            let (local, foreign) = (open(false), open(true));
+            law(Fixture::at(MemoryThreaded { clock, letterbox, local, foreign }).await).await;
         });
     }
 }
@@ -268,6 +287,10 @@ impl MemoryThreaded {
 impl Place for MemoryThreaded {
     async fn open(&self, foreign_results: bool) -> Backend {
         if foreign_results { self.foreign.clone() } else { self.local.clone() }
+    }
+
+    async fn leave(&self, object: &str) {
+        self.letterbox.put(object.to_owned());
     }
 
     async fn pass(&self, span: Duration) {
@@ -317,6 +340,10 @@ impl Place for Sqlite {
         sqlite::open(&self.options, self.clock.clone(), foreign_results).await.expect("open the file")
     }
 
+    async fn leave(&self, object: &str) {
+        insert(&self.options, object);
+    }
+
     async fn pass(&self, span: Duration) {
         self.clock.shift(span);
     }
@@ -328,6 +355,13 @@ impl Place for Sqlite {
     fn beat(&self) -> Duration {
         Duration::from_secs(60)
     }
+}
+
+/// Leaves an object as any program with SQLite does.
+fn insert(options: &SqliteOptions, object: &str) {
+    let file = rusqlite::Connection::open(&options.path).expect("the file opens");
+    file.busy_timeout(PATIENCE).expect("a timeout is set");
+    file.execute("INSERT INTO tasq_inbox (payload) VALUES (?1)", [object]).expect("it is inserted");
 }
 
 /// A real SQLite file on a simulated clock: its writer is a thread of its own, which paused time has to wait for.
@@ -354,6 +388,10 @@ impl SqliteSimulated {
 impl Place for SqliteSimulated {
     async fn open(&self, foreign_results: bool) -> Backend {
         sqlite::open(&self.options, self.clock.clone(), foreign_results).await.expect("open the file")
+    }
+
+    async fn leave(&self, object: &str) {
+        insert(&self.options, object);
     }
 
     async fn pass(&self, span: Duration) {

@@ -207,6 +207,16 @@ suite! { $
         keys_are_bounded,
         bytes_are_bounded,
     }
+    inbox {
+        what_others_leave_is_read_in_order,
+        a_read_gives_at_most_what_was_asked,
+        what_is_not_taken_is_handed_out_again_under_its_id,
+        what_is_taken_is_gone,
+        what_comes_ends_the_wait,
+        many_parcels_of_any_size_all_come,
+        a_task_that_could_never_run_becomes_a_dead_letter,
+        a_record_that_is_told_leaves_by_the_outbox_and_stays,
+    }
     crowds {
         no_run_is_given_to_two,
         an_id_pushed_by_many_is_created_by_one,

@@ -149,6 +149,7 @@ pub fn ended(text: &str, queue: &str, state: State, times: (Timestamp, Timestamp
         chain: None,
         group: None,
         logs: None,
+        told: false,
         keep,
     }
 }

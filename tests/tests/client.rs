@@ -91,6 +91,7 @@ async fn settle(backend: &Backend, taken: &Delivery, result: std::result::Result
         chain: None,
         group: None,
         logs: None,
+        told: false,
         keep: RETENTION,
     };
     let effects = vec![Effect::Record(std::sync::Arc::new(record))];

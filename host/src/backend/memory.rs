@@ -16,6 +16,7 @@ pub(in crate::backend) mod arrivals;
 mod broker;
 mod checkup;
 mod ends;
+mod inbox;
 pub(in crate::backend) mod layout;
 mod leftovers;
 mod limits;
@@ -26,15 +27,22 @@ mod schedules;
 pub(in crate::backend) mod store;
 mod uniques;
 
+pub use inbox::Letterbox;
 use layout::Layout;
 
 /// A new, empty backend. `foreign_results`: records wait in the outbox instead of being kept here.
 pub fn open(clock: Arc<dyn Clock>, foreign_results: bool) -> Backend {
+    open_with(clock, foreign_results, Letterbox::default())
+}
+
+/// The same, with an inbox into which others put.
+pub fn open_with(clock: Arc<dyn Clock>, foreign_results: bool, letterbox: Letterbox) -> Backend {
     let memory = Arc::new(Memory {
         layout: Mutex::new(Layout::new(foreign_results)),
         clock,
         changed: Notify::new(),
         signals: broadcast::Sender::new(SIGNALS),
+        letterbox,
     });
     Backend {
         broker: memory.clone(),
@@ -42,8 +50,9 @@ pub fn open(clock: Arc<dyn Clock>, foreign_results: bool) -> Backend {
         operations: memory.clone(),
         results: memory.clone(),
         schedules: memory.clone(),
-        store: memory,
-        has_outbox: foreign_results,
+        store: memory.clone(),
+        inbox: memory,
+        foreign_results,
     }
 }
 
@@ -56,6 +65,7 @@ struct Memory {
     /// Wakes waiting reserves: something may have come that they can take.
     changed: Notify,
     signals: broadcast::Sender<Signal>,
+    letterbox: Letterbox,
 }
 
 impl Memory {

@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | `<prefix>_log` | `<prefix>.log` | [`command::Sent`], from the snapshot before the last on |
 //! | `<prefix>_blobs` | `<prefix>.blobs` | payloads and results over 4 KiB, named by number |
+//! | `<prefix>_inbox` | `<prefix>.inbox`, `….<handler>` | what other programs publish |
+//! | `<prefix>_results` | `<prefix>.results.<id>` | what they are told of it |
 //! | `<prefix>_snapshots` | `<prefix>.snapshots.head`, `….<position>.<piece>` | the last two snapshots of the state |
 //!
 //! What it costs: every process holds the whole state (tasks and kept results, without what is long) in memory, loads it when it opens, and
@@ -27,6 +29,7 @@ use super::url::NatsOptions;
 use crate::broker::{Signal, Signals};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::inbox::HOLD;
 
 mod blobs;
 mod broker;
@@ -34,6 +37,7 @@ mod checkup;
 mod command;
 mod compact;
 mod follow;
+mod inbox;
 mod link;
 mod operations;
 mod replica;
@@ -59,12 +63,14 @@ pub struct Tuning {
     pub log: u64,
     /// Payloads and results that are longer stand apart from the state.
     pub inline: usize,
+    /// For how long what others left is its reader's.
+    pub hold: Duration,
 }
 
 impl Default for Tuning {
-    /// The server's clock, 16 MiB and 4 KiB.
+    /// The server's clock, 16 MiB, 4 KiB and [`HOLD`].
     fn default() -> Tuning {
-        Tuning { clock: None, log: state::LOG, inline: blobs::INLINE }
+        Tuning { clock: None, log: state::LOG, inline: blobs::INLINE, hold: HOLD }
     }
 }
 
@@ -89,7 +95,8 @@ pub async fn open(options: &NatsOptions, tuning: Tuning, foreign_results: bool) 
         tokio::spawn(follower.follow()),
         tokio::spawn(sender::send(link.clone(), replica.clone(), calls, last_error.clone())),
     ];
-    let nats = Arc::new(Nats { link, replica, outgoing, last_error, foreign_results, inline: tuning.inline, tasks });
+    let (inline, hold) = (tuning.inline, tuning.hold);
+    let nats = Arc::new(Nats { link, replica, outgoing, last_error, foreign_results, inline, hold, tasks });
     nats.catch_up().await?;
     Ok(Backend {
         broker: nats.clone(),
@@ -97,8 +104,9 @@ pub async fn open(options: &NatsOptions, tuning: Tuning, foreign_results: bool) 
         operations: nats.clone(),
         results: nats.clone(),
         schedules: nats.clone(),
-        store: nats,
-        has_outbox: foreign_results,
+        store: nats.clone(),
+        inbox: nats,
+        foreign_results,
     })
 }
 
@@ -109,6 +117,8 @@ pub fn parts(options: &NatsOptions) -> Vec<(String, &'static str)> {
         (format!("{prefix}_log"), "every change, since the snapshot before the last"),
         (format!("{prefix}_snapshots"), "all tasks and results, as they were at two places of the log"),
         (format!("{prefix}_blobs"), "payloads and results over 4 KiB"),
+        (format!("{prefix}_inbox"), "what other programs published to the inbox"),
+        (format!("{prefix}_results"), "what became of it, a subject per task"),
     ]
 }
 
@@ -119,6 +129,7 @@ struct Nats {
     last_error: Arc<LastError>,
     foreign_results: bool,
     inline: usize,
+    hold: Duration,
     tasks: [JoinHandle<()>; 2],
 }
 

@@ -22,6 +22,7 @@ use crate::task::Name;
 mod broker;
 mod checkup;
 mod error;
+mod inbox;
 mod kept;
 mod layout;
 mod link;
@@ -78,8 +79,9 @@ pub async fn open(options: &RedisOptions, time: Time, foreign_results: bool) -> 
         operations: redis.clone(),
         results: redis.clone(),
         schedules: redis.clone(),
-        store: redis,
-        has_outbox: foreign_results,
+        store: redis.clone(),
+        inbox: redis,
+        foreign_results,
     })
 }
 
@@ -90,6 +92,8 @@ pub fn parts(options: &RedisOptions) -> Vec<(String, &'static str)> {
         (layout.queues(), "the queues and their numbers"),
         (layout.workers(), "the workers that live"),
         (format!("{}:{{QUEUE}}:*", options.prefix), "tasks and results of each queue"),
+        (layout.inbox(), "the list that other programs push tasks to"),
+        (format!("{}:result:ID", options.prefix), "what became of a task that came by it"),
     ]
 }
 

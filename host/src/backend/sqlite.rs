@@ -30,6 +30,7 @@ mod claim;
 mod ends;
 mod error;
 mod file;
+mod inbox;
 mod limits;
 mod link;
 mod listed;
@@ -68,8 +69,9 @@ pub async fn open(options: &SqliteOptions, clock: Arc<dyn Clock>, foreign_result
         operations: sqlite.clone(),
         results: sqlite.clone(),
         schedules: sqlite.clone(),
-        store: sqlite,
-        has_outbox: foreign_results,
+        store: sqlite.clone(),
+        inbox: sqlite,
+        foreign_results,
     })
 }
 

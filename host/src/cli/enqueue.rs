@@ -184,6 +184,7 @@ fn new_task(args: Args) -> Result<NewTask, Error> {
         content_type,
         headers: headers.into_iter().collect(),
         options: limits.options(place.expires),
+        told: false,
     };
     // Before a broker is opened, and so created.
     new.check()?;

@@ -8,21 +8,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tasq_host::task::{InvalidName, Name, PAYLOAD, Priority, State, Timestamp, UNIQUE_KEY, check_header};
+use tasq_host::task::{InvalidName, Name, PAYLOAD, Priority, State, UNIQUE_KEY, check_header};
 use tasq_host::text;
-pub(crate) use tasq_host::text::{backoff, positive_span, span};
+pub(crate) use tasq_host::text::{backoff, moment, positive_span, span};
 
 use super::error::Error;
 
 /// For who meant no file.
 const ESCAPE: &str = "a payload that begins with @ itself is written \\@";
-
-/// A moment such as `2026-11-24T06:44:20Z`. One before 1970 is as past as any.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
-    let moment = chrono::DateTime::parse_from_rfc3339(text)
-        .map_err(|_| "expected a date and time with its zone, such as 2026-11-24T06:44:20Z".to_string())?;
-    Ok(Timestamp(u64::try_from(moment.timestamp_millis()).unwrap_or(0)))
-}
 
 /// A key of 1 to 256 bytes.
 pub(crate) fn unique_key(text: &str) -> Result<String, String> {
@@ -133,13 +126,6 @@ mod tests {
     #[test]
     fn an_endless_payload_is_refused() {
         assert!(typed("@/dev/zero").unwrap_err().to_string().contains("4194304 bytes (4 MiB), found more"));
-    }
-
-    #[test]
-    fn moments_have_their_zone() {
-        assert_eq!(moment("1969-12-31T23:59:59Z").unwrap(), Timestamp(0));
-        assert_eq!(moment("1970-01-01T01:00:01+01:00").unwrap(), Timestamp(1000));
-        assert!(moment("2026-11-24").is_err() && moment("tomorrow").is_err());
     }
 
     #[test]

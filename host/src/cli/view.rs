@@ -322,6 +322,7 @@ mod tests {
             chain: None,
             group: None,
             logs: None,
+            told: false,
             keep: std::time::Duration::ZERO,
         }
     }

@@ -10,7 +10,7 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::{RETENTION, Record};
 use crate::retry::MAX_RETRIES;
-use crate::task::{Ending, Receipt, Run, State, TaskId, WorkerId};
+use crate::task::{Ending, Receipt, Run, State, TOLD, TaskId, WorkerId};
 
 /// What became of a wish to cancel a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +142,7 @@ fn record(tracked: Tracked) -> Option<Record> {
     let options = task.as_ref().map(|task| task.options.clone()).unwrap_or_default();
     let keep = options.retention.unwrap_or(RETENTION);
     let now = System.now().max(tracked.enqueued_at);
+    let told = task.as_ref().is_some_and(|task| task.headers.contains_key(TOLD));
     let (chain, group) = task.map_or((None, None), |task| (task.chain.map(|chain| chain.link), task.group));
     let record = Record {
         id: tracked.id,
@@ -166,6 +167,7 @@ fn record(tracked: Tracked) -> Option<Record> {
         chain,
         group,
         logs: None,
+        told,
     };
     (!keep.is_zero()).then_some(record)
 }

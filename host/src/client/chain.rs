@@ -136,8 +136,9 @@ pub(super) fn holder(task: TaskId) -> TaskId {
 }
 
 /// A task as a step of a chain or a part of a group, in this queue.
-pub(super) fn step(queue: Name, task: NewTask) -> Step {
-    let NewTask { handler, payload, priority, content_type, headers, options, due, .. } = task;
+pub(super) fn step(queue: Name, mut task: NewTask) -> Step {
+    let headers = task.all_headers();
+    let NewTask { handler, payload, priority, content_type, options, due, .. } = task;
     let delay = if let Due::After(delay) = due { delay } else { Default::default() };
     Step { handler, queue, priority, delay, payload, content_type, headers, options }
 }

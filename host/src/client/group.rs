@@ -76,6 +76,14 @@ impl NewGroup {
         NewGroup { callback: Some(task), ..self }
     }
 
+    pub(super) fn tasks_mut(&mut self) -> Vec<&mut NewTask> {
+        let of = |member| match member {
+            NewMember::Task(task) => std::slice::from_mut(&mut **task),
+            NewMember::Chain(tasks) => &mut tasks[..],
+        };
+        self.members.iter_mut().flat_map(|member: &mut NewMember| of(member)).chain(&mut self.callback).collect()
+    }
+
     /// Refuses what can't be a group. [`Client::group`] begins with it.
     pub fn check(&self) -> Result<()> {
         let wrong = |which: String, what| Err(Error::rejected(format!("{which} of a group: expected {what}")));

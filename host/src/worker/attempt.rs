@@ -18,7 +18,7 @@ use crate::retry::{self, MAX_RETRIES, Policy};
 use crate::sandbox::{Call, Handler, Ran, Sandbox, Stop};
 use crate::task::{
     Backoff, Chain, Ending, FailedRun, Failure, FailureKind, FollowUp, Link, Logs, Member, Outcome, Receipt, Run,
-    State, Task, Timestamp, Verdict, WorkerId,
+    State, TOLD, Task, Timestamp, Verdict, WorkerId,
 };
 
 /// What every attempt of a worker shares.
@@ -39,6 +39,7 @@ struct Finished {
     group: Option<Member>,
     follow_ups: Vec<FollowUp>,
     logs: Option<Logs>,
+    told: bool,
     /// False for what was failed without being run: that is no attempt.
     ran: bool,
 }
@@ -80,14 +81,15 @@ async fn attempt(
     };
     let (retention, expires) = (options.retention.unwrap_or(RETENTION), options.expires);
     let (chain, group) = (task.chain.take(), task.group.take());
+    let told = task.headers.remove(TOLD).is_some();
     if delivery.cancelled {
-        return Finished { policy, retention, chain, group, ..not_run(Outcome::Cancelled) };
+        return Finished { policy, retention, chain, group, told, ..not_run(Outcome::Cancelled) };
     }
     let Some(handler) = handler else {
         return not_run(Outcome::Park);
     };
     if let Some(outcome) = hopeless(delivery, expires, crew.max_lost) {
-        return Finished { policy, retention, chain, group, ..not_run(outcome) };
+        return Finished { policy, retention, chain, group, told, ..not_run(outcome) };
     }
     if let Some(Arrived::Whole(results)) = delivery.arrived.take() {
         task.upstream = results;
@@ -102,7 +104,7 @@ async fn attempt(
         task,
     };
     let Ran { outcome, receipt, follow_ups, logs } = crew.sandbox.attempt(handler, call, stop).await;
-    Finished { outcome, receipt, policy, retention, chain, group, follow_ups, logs, ran: true }
+    Finished { outcome, receipt, policy, retention, chain, group, follow_ups, logs, told, ran: true }
 }
 
 fn not_run(outcome: Outcome) -> Finished {
@@ -116,6 +118,7 @@ fn not_run(outcome: Outcome) -> Finished {
         group: None,
         follow_ups: Vec::new(),
         logs: None,
+        told: false,
         ran: false,
     }
 }
@@ -145,7 +148,7 @@ fn discard(kind: FailureKind, code: &str, message: String) -> Outcome {
 
 /// The end of the run with its effects; none where the run may not end anything.
 fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timestamp) -> Option<End> {
-    let Finished { outcome, receipt, policy, retention, chain, group, follow_ups, logs, ran } = finished;
+    let Finished { outcome, receipt, policy, retention, chain, group, follow_ups, logs, told, ran } = finished;
     let attempt = delivery.failed + u32::from(ran);
     let failed = match &outcome {
         Outcome::Failed(failure, _) => {
@@ -172,7 +175,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     effects.extend(arrival);
     if !keep.is_zero() {
         let receipt = Receipt { worker: (&crew.worker).into(), ..receipt };
-        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link, group, logs };
+        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link, group, logs, told };
         effects.push(Effect::Record(Arc::new(record(crew, delivery, ended))));
     }
     Some(End { run, ending, effects })
@@ -190,6 +193,7 @@ struct Ended {
     link: Option<Link>,
     group: Option<Member>,
     logs: Option<Logs>,
+    told: bool,
 }
 
 fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
@@ -221,6 +225,7 @@ fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
         chain: ended.link,
         group: ended.group,
         logs: ended.logs.as_ref().map(codec::encode_logs),
+        told: ended.told,
         keep: ended.keep,
     }
 }

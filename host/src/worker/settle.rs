@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::lease::Leases;
+use super::relay::Relay;
 use super::{Summary, Tally, Trouble};
 use crate::backend::Backend;
 use crate::broker::{End, Settled};
@@ -27,6 +28,7 @@ pub(super) async fn settle_all(
     backend: &Backend,
     leases: &Leases,
     tally: &Tally,
+    relay: &Relay,
     mut batches: mpsc::Receiver<Vec<Ended>>,
 ) -> Result<Summary> {
     let mut summary = Summary::default();
@@ -41,7 +43,11 @@ pub(super) async fn settle_all(
             ends.extend(end);
             seats.push(seat);
         }
+        let posts = ends.iter().any(|end| relay.is_for(end));
         let answers = if ends.is_empty() { Vec::new() } else { settle(backend, ends).await? };
+        if posts {
+            relay.nudge();
+        }
         leases.leave(seats);
         for (kind, answer) in answers {
             count(&mut summary, tally, kind, answer);

@@ -25,5 +25,7 @@ targets! {
     manifest = 1_500, files::manifests(), files::read_manifest;
     component = 400, files::components(), files::check_component;
     guest = 150, guests::seeds(), guests::run_guest;
-    // The lines of `enqueue --batch`, inbox messages and cron expressions belong here once there is code that reads them.
+    request = 20_000, stored::requests(), stored::read_request;
+    options = 10_000, stored::options(), stored::read_options;
+    // Cron expressions belong here, too.
 }

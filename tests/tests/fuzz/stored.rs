@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tasq_host::backend::url::Url;
+use tasq_host::client::Work;
 use tasq_host::clock::{Clock, System};
 use tasq_host::codec;
+use tasq_host::request;
 use tasq_host::results::Record;
 use tasq_host::task::{
     Backoff, Chain, FailedRun, Failure, FailureKind, Headers, Link, LogLevel, LogLine, Logs, Member, Name, Priority,
@@ -91,6 +93,7 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
         chain: Some(Link { id: "c".parse().unwrap(), step: 1, of: 2 }),
         group: Some(Member { group: "g".parse().unwrap(), index: 1, of: 3, callback: None }),
         logs: Some(codec::encode_logs(&said)),
+        told: true,
         keep: Duration::from_secs(60),
     };
     vec![codec::encode_record(&record).to_vec()]
@@ -103,6 +106,53 @@ pub(crate) fn read_record(bytes: &[u8]) {
             assert_eq!(codec::decode_record(&codec::encode_record(&record)).unwrap(), record);
         }
         Err(unreadable) => is_a_line(&unreadable.to_string()),
+    }
+}
+
+/// Lines of a batch, and what is left in an inbox.
+pub(crate) fn requests() -> Vec<Vec<u8>> {
+    let requests = [
+        r#"{"handler":"add","payload":{"arg1":5,"arg2":[4.5,null,true]},"id":"a1","queue":"q","priority":"low","in":"10s","expires":"1h"}"#,
+        r#"{"handler":"add","payload_base64":"AP8=","timeout":"2m","cpu":"5s","max_retries":3,"backoff":"linear:10s","retention":"0s"}"#,
+        r#"{"handler":"add","at":"2026-11-24T06:44:20Z","unique":"k","unique_for":"1h","content_type":"t","headers":{"a":"b"}}"#,
+        r#"{"chain":[{"handler":"a"},{"handler":"b","in":"1s"}],"id":"c"}"#,
+        r#"{"group":{"members":[{"handler":"a"},{"chain":[{"handler":"a"}]}],"callback":{"handler":"c"}},"id":"g"}"#,
+        "[[[[[[[[",
+    ];
+    requests.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+/// Whatever is taken can be enqueued; whatever isn't is refused in a line.
+pub(crate) fn read_request(bytes: &[u8]) {
+    accept(request::object(bytes));
+}
+
+/// What NATS headers and SQLite columns say: lines, the first of which names the handler.
+pub(crate) fn options() -> Vec<Vec<u8>> {
+    let all = "add\nid=a1\nqueue=q\npriority=high\ndelay=1s\nexpires=1h\ntimeout=2m\ncpu=1s\nmax-retries=3\nbackoff=fixed:5s";
+    let rest = "a\nat=2026-11-24T06:44:20Z\nretention=1h\nunique=k\nunique-for=1m\ncontent-type=t\nheader-a=b\ncolour=red";
+    [all, rest].map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+pub(crate) fn read_options(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.split('\n');
+    let handler = lines.next().unwrap_or_default();
+    let options: Vec<(String, String)> =
+        lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect();
+    accept(request::named(handler, None, &options));
+}
+
+fn accept(read: Result<Work, String>) {
+    match read {
+        Ok(mut work) => {
+            assert!(work.check().is_ok() && work.id_mut().is_some());
+            assert!(work.tasks_mut().iter().all(|task| task.queue.as_ref().is_none_or(|queue| queue.as_str().len() <= 64)));
+        }
+        Err(refusal) => {
+            assert!(refusal.len() <= 1_500);
+            is_a_line(&refusal);
+        }
     }
 }
 

@@ -44,7 +44,7 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
     place.foreign().pragma_update(None, "user_version", 7).unwrap();
     let error = refusal(&place.path()).await;
     assert_eq!(error.kind, ErrorKind::Corrupt);
-    assert!(error.message.contains("version 2 ") && error.message.contains("version 7"), "{error}");
+    assert!(error.message.contains("version 3 ") && error.message.contains("version 7"), "{error}");
     let version: i64 = place.foreign().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 7);
 }
@@ -91,8 +91,13 @@ async fn a_file_of_an_older_version_is_brought_forward_with_all_that_is_in_it() 
     taken.sort_unstable();
     assert_eq!(taken, ["dead", "due", "leased", "parked", "ready"]);
     let version: i64 = place.foreign().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 2);
-    assert_eq!(place.count("tasq_results"), 6);
+    assert_eq!(version, 3);
+    assert_eq!(place.count("tasq_records"), 6);
+    // What it returned is for everyone to read, too.
+    let shown = place.foreign().query_row("SELECT state, result FROM tasq_results WHERE id = 'done'", [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+    });
+    assert_eq!(shown.unwrap(), ("done".to_owned(), b"{\"result\":9}\0\xff".to_vec()));
 }
 
 #[tokio::test]

@@ -180,5 +180,5 @@ async fn handles_on_one_file_share_the_work_without_doubling_any() {
         }
     }
     assert_eq!(seen.len(), 3 * count);
-    assert_eq!((place.count("tasq_tasks"), place.count("tasq_results")), (0, 3 * count as i64));
+    assert_eq!((place.count("tasq_tasks"), place.count("tasq_records")), (0, 3 * count as i64));
 }

@@ -186,7 +186,7 @@ async fn what_is_over_a_cap_is_dropped_chunk_by_chunk_and_whole() {
         let dead = |task: &Delivery| recorded(&task.run, Ending::Dead { keep: DAY }, record(task, State::Dead, DAY));
         backend.broker.settle(taken.iter().map(dead).collect()).await.unwrap();
     }
-    let tables = ["tasq_results", "tasq_tasks", "tasq_envelopes"];
+    let tables = ["tasq_records", "tasq_tasks", "tasq_envelopes"];
     until("the surplus is gone", async || tables.map(|table| place.count(table)) == [KEEP_DEAD as i64; 3]).await;
     assert_eq!(place.count("tasq_tombstones"), 2_500, "their ids stay taken");
 }
@@ -198,6 +198,6 @@ async fn an_idle_file_is_tidied_too() {
     let now = System.now();
     let short = ended("r1", "q", State::Done, (now, now), Duration::from_millis(50));
     backend.results.record(vec![short]).await.unwrap();
-    until("the record has expired", async || place.count("tasq_results") == 0).await;
+    until("the record has expired", async || place.count("tasq_records") == 0).await;
     drop(backend);
 }

@@ -24,6 +24,7 @@ mod chains;
 mod follow_ups;
 mod groups;
 mod letters;
+mod pairs;
 mod refused;
 mod store;
 mod watched;

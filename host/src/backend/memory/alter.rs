@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::layout::{Layout, Stand};
 use crate::broker::{Cancel, End, Revive, Setting, Signal};
-use crate::task::{Name, TaskId, Timestamp};
+use crate::task::{Ending, Name, TaskId, Timestamp};
 
 impl Layout {
     /// Ends a task that waits; one that runs is marked. And what listeners are told.
@@ -34,7 +34,10 @@ impl Layout {
                 }
             }
         }
-        self.bury(&id, now);
+        match end.ending {
+            Ending::Dead { keep } => self.keep_dead(&id, now, keep),
+            _ => self.bury(&id, now),
+        }
         end.effects.into_iter().for_each(|effect| self.apply(effect, now));
         (Cancel::Done, Some(Signal::Ended(id)))
     }

@@ -98,8 +98,15 @@ impl Layout {
     pub(super) fn apply(&mut self, effect: Effect, now: Timestamp) {
         match effect {
             Effect::Push(message) => drop(self.push(message, now)),
-            Effect::Record(record) if self.outbox.is_foreign() => self.outbox.post(record),
-            Effect::Record(record) => self.results.record(record, now),
+            Effect::Record(record) => {
+                let foreign = self.outbox.is_foreign();
+                if foreign || record.told {
+                    self.outbox.post(record.clone());
+                }
+                if !foreign {
+                    self.results.record(record, now);
+                }
+            }
             Effect::Arrive { task, queue, index, result } => self.arrive(&task, &queue, index, result, now),
         }
     }

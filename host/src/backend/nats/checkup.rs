@@ -27,7 +27,7 @@ impl Nats {
     pub(super) async fn findings(&self) -> Result<Vec<Finding>> {
         let server = self.link.client.server_info();
         let mut findings = vec![software(&server.version)];
-        let streams = [&self.link.log, &self.link.snapshots, &self.link.blobs];
+        let streams = [&self.link.log, &self.link.snapshots, &self.link.blobs, &self.link.inbox];
         let mut copies = usize::MAX;
         for stream in streams {
             let info = stream.get_info().await.map_err(|error| self.link.trouble(&error))?;
@@ -90,7 +90,7 @@ fn copies_of(copies: usize, log: &str, clustered: bool) -> Finding {
     match copies {
         0 | 1 if clustered => {
             let risk = "a server whose disk is lost takes every task with it";
-            let mend = format!("nats stream edit {log} --replicas=3, and the same for the other two streams");
+            let mend = format!("nats stream edit {log} --replicas=3, and the same for the other streams");
             Finding::warning("replicas", "1, although the servers are a cluster", risk).mend(mend)
         }
         0 | 1 => Finding::note("replicas", "1: the server's disk is the only copy"),

@@ -11,6 +11,8 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 
 use crate::backend::url::{NatsOptions, NatsUser};
 use crate::error::{Error, Result};
+use crate::results::{KEEP_DONE, RETENTION};
+use crate::task::TaskId;
 
 /// Who hasn't answered by then can't be reached; also how long one request may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
@@ -33,6 +35,14 @@ pub(super) struct Link {
     pub(super) blobs: Stream<()>,
     blobs_name: String,
     pub(super) blobs_subject: String,
+    /// What other programs leave.
+    pub(super) inbox: Stream<()>,
+    inbox_name: String,
+    inbox_subject: String,
+    /// What they are told.
+    pub(super) told: Stream<()>,
+    told_name: String,
+    told_subject: String,
     /// For messages: where it is, without a password.
     pub(super) shown: String,
     replicas: usize,
@@ -53,12 +63,19 @@ impl Link {
         let prefix = &options.prefix;
         let (log_name, snapshots_name) = (format!("{prefix}_log"), format!("{prefix}_snapshots"));
         let blobs_name = format!("{prefix}_blobs");
+        let (inbox_name, told_name) = (format!("{prefix}_inbox"), format!("{prefix}_results"));
         let link = Link {
             log: handle(&jetstream, &shown, &log_name).await?,
             snapshots: handle(&jetstream, &shown, &snapshots_name).await?,
             blobs: handle(&jetstream, &shown, &blobs_name).await?,
             blobs_subject: format!("{prefix}.blobs"),
             blobs_name,
+            inbox: handle(&jetstream, &shown, &inbox_name).await?,
+            inbox_name,
+            inbox_subject: format!("{prefix}.inbox"),
+            told: handle(&jetstream, &shown, &told_name).await?,
+            told_name,
+            told_subject: format!("{prefix}.results"),
             log_subject: format!("{prefix}.log"),
             snapshots_subject: format!("{prefix}.snapshots"),
             replicas: options.replicas,
@@ -88,8 +105,24 @@ impl Link {
         let (name, subjects) = (self.blobs_name.clone(), vec![self.blobs_subject.clone()]);
         self.create_one(Config { name, subjects, ..common.clone() }).await?;
         let (name, subjects) = (self.snapshots_name.clone(), vec![format!("{}.>", self.snapshots_subject)]);
-        let latest = Config { max_messages_per_subject: 1, discard: DiscardPolicy::Old, ..common };
-        self.create_one(Config { name, subjects, ..latest }).await
+        let latest = Config { max_messages_per_subject: 1, discard: DiscardPolicy::Old, ..common.clone() };
+        self.create_one(Config { name, subjects, ..latest.clone() }).await?;
+        let name = self.inbox_name.clone();
+        let subjects = vec![self.inbox_subject.clone(), format!("{}.>", self.inbox_subject)];
+        self.create_one(Config { name, subjects, retention: RetentionPolicy::WorkQueue, ..common }).await?;
+        let (name, subjects) = (self.told_name.clone(), vec![format!("{}.>", self.told_subject)]);
+        let (max_age, max_messages) = (RETENTION, KEEP_DONE as i64);
+        self.create_one(Config { name, subjects, max_age, max_messages, allow_direct: true, ..latest }).await
+    }
+
+    /// The handler that a subject of the inbox names; none for the one that names none.
+    pub(super) fn inbox_handler<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix(&self.inbox_subject)?.strip_prefix('.')
+    }
+
+    /// Where others are told of a task.
+    pub(super) fn told_subject(&self, id: &TaskId) -> String {
+        format!("{}.{id}", self.told_subject)
     }
 
     async fn create_one(&self, config: Config) -> Result<()> {

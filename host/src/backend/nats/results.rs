@@ -1,5 +1,7 @@
 //! Ended tasks: part of the same state.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
@@ -44,10 +46,15 @@ impl Results for Nats {
         blobs::unpack_records(&self.link, found).await
     }
 
+    async fn tell(&self, records: &[Arc<Record>]) -> Result<()> {
+        Nats::tell(self, records).await
+    }
+
     async fn delete(&self, ids: &[TaskId]) -> Result<u64> {
         if ids.is_empty() {
             return Ok(0);
         }
+        self.untell(ids).await?;
         match self.call(Command::Delete(ids.to_vec())).await? {
             Answer::Deleted(count) => Ok(count),
             other => Err(self.odd(&other)),

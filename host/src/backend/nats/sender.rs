@@ -19,6 +19,8 @@ const BATCH: usize = 256 << 10;
 const PART: usize = 512 << 10;
 /// What a message has beside its part.
 const AROUND: usize = 1 << 10;
+/// What a message may have beside its payload: headers, a failure among them.
+pub(super) const ROOM: usize = 8 << 10;
 /// Messages under way at once: few, so that batches gather when the server is slow.
 const UNDER_WAY: usize = 8;
 /// A message that isn't acknowledged is sent again, under the same id, for so long: well within [`DUPLICATES`].

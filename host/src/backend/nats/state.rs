@@ -280,6 +280,7 @@ mod tests {
             chain: None,
             group: None,
             logs: None,
+            told: false,
             keep: Duration::from_secs(60),
         }
     }

@@ -39,7 +39,7 @@ const HELD: [&str; 8] = ["m", "t", "d", "dn", "r", "f", "fd", "fx"];
 
 /// The names under one prefix.
 pub(super) struct Layout {
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl Layout {
@@ -55,6 +55,11 @@ impl Layout {
     /// Hash: worker → until when it is believed to live, and its report.
     pub(super) fn workers(&self) -> String {
         format!("{}:workers", self.prefix)
+    }
+
+    /// List: what other programs leave.
+    pub(super) fn inbox(&self) -> String {
+        format!("{}:inbox", self.prefix)
     }
 
     /// Channel: names of queues in which something waits.

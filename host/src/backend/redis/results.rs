@@ -1,6 +1,7 @@
 //! Ended tasks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -67,7 +68,12 @@ impl Results for Redis {
         Ok(newest.into_values().rev().collect())
     }
 
+    async fn tell(&self, records: &[Arc<Record>]) -> Result<()> {
+        Redis::tell(self, records).await
+    }
+
     async fn delete(&self, ids: &[TaskId]) -> Result<u64> {
+        self.untell(ids).await?;
         let queues = self.meet(&[]).await?;
         let mut there = 0;
         for ids in ids.chunks(PAGE) {

@@ -74,8 +74,8 @@ pub(super) const RECORD: usize = 5;
 pub(super) fn record(record: &Record, place: usize, call: &mut ScriptInvocation<'_>) {
     let until = record.finished_at.plus(record.keep).0.min(FAR);
     let dead = u64::from(record.state == State::Dead);
-    let chosen = u64::from(!is_generated(&record.id));
-    let meta = pack(&[(1, 1), (place as u64, 2), (dead, 1), (chosen, 1)]);
+    let how = u64::from(!is_generated(&record.id)) + if record.told { 2 } else { 0 };
+    let meta = pack(&[(1, 1), (place as u64, 2), (dead, 1), (how, 1)]);
     let mut value = pack(&[(record.run.into(), 4), (until, 7)]);
     value.extend_from_slice(&codec::encode_record(record));
     call.arg(meta).arg(record.id.as_str()).arg(value).arg(record.finished_at.0.min(FAR)).arg(until);

@@ -6,7 +6,7 @@ use super::rows::stored;
 use super::turn::Turn;
 use crate::broker::{Cancel, End, Revive, Unique};
 use crate::error::Result;
-use crate::task::TaskId;
+use crate::task::{Ending, TaskId};
 
 /// A dead letter that is kept.
 struct Dead {
@@ -36,7 +36,10 @@ impl Turn<'_> {
             }
             Some(_) => {
                 let task = self.slot(run)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-                self.leave(run, &task)?;
+                match end.ending {
+                    Ending::Dead { keep } => self.die(run, &task, keep)?,
+                    _ => self.leave(run, &task)?,
+                }
                 self.apply(&end.effects)?;
                 Ok(Cancel::Done)
             }

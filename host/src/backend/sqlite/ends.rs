@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::rows::{Columns, stored, stored_history};
+use super::rows::{Columns, Kept, stored, stored_history};
 use super::turn::Turn;
 use crate::broker::{Effect, End, HISTORY, Held, Settled};
 use crate::codec;
@@ -41,12 +41,7 @@ impl Turn<'_> {
         self.news.runnable |= limited;
         match &end.ending {
             Ending::Done | Ending::Cancelled => self.leave(&end.run, &task)?,
-            Ending::Dead { keep } => {
-                self.keep_dead(task.seq, *keep)?;
-                self.let_go(&end.run, &task)?;
-                self.news.ended.push(end.run.id.clone());
-                self.news.grown.insert(end.run.queue.to_string());
-            }
+            Ending::Dead { keep } => self.die(&end.run, &task, *keep)?,
             Ending::Retry { after, failed } => {
                 self.add_failure(task.seq, failed)?;
                 self.wait(&task, *after)?;
@@ -64,8 +59,14 @@ impl Turn<'_> {
         for effect in effects {
             match effect {
                 Effect::Push(message) => drop(self.push(message)?),
-                Effect::Record(record) if self.foreign_results => self.post(record)?,
-                Effect::Record(record) => self.record(record)?,
+                Effect::Record(record) => {
+                    if self.foreign_results || record.told {
+                        self.post(record)?;
+                    }
+                    if !self.foreign_results {
+                        self.record(record)?;
+                    }
+                }
                 Effect::Arrive { task, queue, index, result } => self.arrive(task, queue, *index, result)?,
             }
         }
@@ -99,6 +100,15 @@ impl Turn<'_> {
             self.bury(run, stored(self.now).saturating_add(remember))?;
         }
         self.news.ended.push(run.id.clone());
+        Ok(())
+    }
+
+    /// The task becomes a dead letter.
+    pub(super) fn die(&mut self, run: &Run, task: &Slot, keep: Duration) -> Result<()> {
+        self.keep_dead(task.seq, keep)?;
+        self.let_go(run, task)?;
+        self.news.ended.push(run.id.clone());
+        self.news.grown.insert(run.queue.to_string());
         Ok(())
     }
 
@@ -171,16 +181,17 @@ impl Turn<'_> {
         if expires_at <= self.now {
             return Ok(());
         }
-        let dead = record.state == State::Dead;
+        let (dead, kept) = (record.state == State::Dead, Kept::of(record));
         // One that came in place of an expired one is as new as any: it gets a new place in the order of ending.
-        self.sql("DELETE FROM tasq_results WHERE id = ?1 AND (run < ?2 OR expires_at <= ?3)")?.execute(params![
+        self.sql("DELETE FROM tasq_records WHERE id = ?1 AND (run < ?2 OR expires_at <= ?3)")?.execute(params![
             record.id.as_str(),
             record.run,
             stored(self.now)
         ])?;
         self.sql(
-            "INSERT INTO tasq_results (id, queue, handler, state, dead, run, enqueued_at, expires_at, record)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO tasq_records
+                (id, queue, handler, state, dead, run, enqueued_at, expires_at, record, result, error, attempt, finished_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             record.id.as_str(),
@@ -191,7 +202,11 @@ impl Turn<'_> {
             record.run,
             stored(record.enqueued_at),
             stored(expires_at),
-            &codec::encode_record(record)[..],
+            &kept.record[..],
+            kept.result.as_deref(),
+            kept.error,
+            kept.attempt,
+            kept.finished_at,
         ])?;
         self.news.grown.insert(record.queue.to_string());
         Ok(())

@@ -1,5 +1,7 @@
 //! Ended tasks.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -25,7 +27,7 @@ impl Results for Sqlite {
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Record>>> {
         let ids = ids.to_vec();
         self.read(move |db, now| {
-            let mut find = db.prepare_cached("SELECT record FROM tasq_results WHERE id = ?1 AND expires_at > ?2")?;
+            let mut find = db.prepare_cached("SELECT record, result FROM tasq_records WHERE id = ?1 AND expires_at > ?2")?;
             let one = |id: &TaskId| {
                 let found = find.query_row(params![id.as_str(), stored(now)], |row| Ok(row.record()));
                 found.optional()?.transpose()
@@ -40,13 +42,18 @@ impl Results for Sqlite {
         self.read(move |db, now| list(db, &filter, now)).await
     }
 
+    async fn tell(&self, _records: &[Arc<Record>]) -> Result<()> {
+        // The view `tasq_results` shows them as they are.
+        Ok(())
+    }
+
     async fn delete(&self, ids: &[TaskId]) -> Result<u64> {
         if ids.is_empty() {
             return Ok(0);
         }
         let (ids, rows) = (ids.to_vec(), ids.len());
         let delete = move |turn: &mut Turn<'_>| {
-            let mut delete = turn.sql("DELETE FROM tasq_results WHERE id = ?1 RETURNING expires_at > ?2")?;
+            let mut delete = turn.sql("DELETE FROM tasq_records WHERE id = ?1 RETURNING expires_at > ?2")?;
             let mut there = 0;
             for id in ids {
                 let deleted = collect(delete.query(params![id.as_str(), stored(turn.now)])?, |row| Ok(row.get(0)?))?;
@@ -63,7 +70,7 @@ const DEAD: Source = ended("state = 'dead'");
 const CANCELLED: Source = ended("state = 'cancelled'");
 
 const fn ended(part: &'static str) -> Source {
-    let (table, index) = ("tasq_results", "tasq_results_listed");
+    let (table, index) = ("tasq_records", "tasq_results_listed");
     Source { table, index, part, only: "expires_at > :now", by_handler: true }
 }
 
@@ -76,7 +83,7 @@ fn list(db: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Record>>
         // Those haven't ended.
         Some(State::Scheduled | State::Pending | State::Running | State::Parked) => &[],
     };
-    let mut find = db.prepare_cached("SELECT record FROM tasq_results WHERE seq = ?1")?;
+    let mut find = db.prepare_cached("SELECT record, result FROM tasq_records WHERE seq = ?1")?;
     let mut one = |seq| find.query_row([seq], |row| Ok(row.record()))?;
     newest(db, sources, filter, now)?.into_iter().map(&mut one).collect()
 }

@@ -37,6 +37,7 @@ pub(super) trait Columns {
     fn priority(&self) -> Result<Priority>;
     fn history(&self) -> Result<Vec<FailedRun>>;
     fn bytes(&self, column: &str) -> Result<Bytes>;
+    /// A record as it stands in the outbox, or in `tasq_records`.
     fn record(&self) -> Result<Record>;
 }
 
@@ -72,7 +73,33 @@ impl Columns for Row<'_> {
 
     fn record(&self) -> Result<Record> {
         let bytes = self.get_ref("record")?.as_blob().map_err(|error| unreadable("record", error))?;
-        codec::decode_record(bytes).map_err(|error| unreadable("record", error))
+        let record = codec::decode_record(bytes).map_err(|error| unreadable("record", error))?;
+        // In the outbox it is whole.
+        let result = self.get_ref("result").ok().and_then(|result| result.as_blob_or_null().ok().flatten());
+        Ok(Record { result: result.map(Bytes::copy_from_slice).or(record.result), ..record })
+    }
+}
+
+/// What `tasq_records` has of a record: what others read has columns of its own, and stands only there.
+pub(super) struct Kept {
+    pub(super) record: Bytes,
+    pub(super) result: Option<Bytes>,
+    pub(super) error: Option<String>,
+    pub(super) attempt: u32,
+    pub(super) finished_at: i64,
+}
+
+impl Kept {
+    pub(super) fn of(record: &Record) -> Kept {
+        // Three texts: nothing in it could fail.
+        let error = |failure| serde_json::to_string(failure).expect("a failure serialises");
+        Kept {
+            result: record.result.clone(),
+            error: record.failure.as_ref().map(error),
+            attempt: record.attempt,
+            finished_at: stored(record.finished_at),
+            record: codec::encode_record(&Record { result: None, ..record.clone() }),
+        }
     }
 }
 

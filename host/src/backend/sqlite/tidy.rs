@@ -64,7 +64,7 @@ pub(super) fn holds_lease(db: &Connection, worker: &str, now: Timestamp) -> Resu
 pub(super) fn queues_with_ended(db: &Connection) -> Result<HashSet<String>> {
     let mut queues = HashSet::new();
     for next in [
-        "SELECT queue FROM tasq_results INDEXED BY tasq_results_queue WHERE queue > ?1 ORDER BY queue LIMIT 1",
+        "SELECT queue FROM tasq_records INDEXED BY tasq_results_queue WHERE queue > ?1 ORDER BY queue LIMIT 1",
         "SELECT queue FROM tasq_tasks INDEXED BY tasq_tasks_dead WHERE state = 4 AND queue > ?1
          ORDER BY queue LIMIT 1",
     ] {
@@ -159,8 +159,8 @@ impl Turn<'_> {
     fn drop_expired(&mut self) -> Result<bool> {
         let mut more = false;
         for expired in [
-            "DELETE FROM tasq_results WHERE seq IN (
-                SELECT seq FROM tasq_results INDEXED BY tasq_results_expires
+            "DELETE FROM tasq_records WHERE seq IN (
+                SELECT seq FROM tasq_records INDEXED BY tasq_results_expires
                 WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
             "DELETE FROM tasq_tombstones WHERE id IN (
                 SELECT id FROM tasq_tombstones INDEXED BY tasq_tombstones_until
@@ -184,10 +184,10 @@ impl Turn<'_> {
     fn drop_surplus_results(&self, queue: &str, dead: bool, most: usize) -> Result<bool> {
         let dropped = self
             .sql(
-                "DELETE FROM tasq_results WHERE seq IN (
-                    SELECT seq FROM tasq_results INDEXED BY tasq_results_queue
+                "DELETE FROM tasq_records WHERE seq IN (
+                    SELECT seq FROM tasq_records INDEXED BY tasq_results_queue
                     WHERE queue = ?1 AND dead = ?2 AND seq <= (
-                        SELECT seq FROM tasq_results INDEXED BY tasq_results_queue
+                        SELECT seq FROM tasq_records INDEXED BY tasq_results_queue
                         WHERE queue = ?1 AND dead = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?3)
                     ORDER BY seq LIMIT ?4)",
             )?

@@ -7,6 +7,7 @@
 
 if is_stale then return 'stale' end
 local GONE, DONE, ASKED, MOVED = 0, 1, 2, 3
+local DEAD = 1
 local cancels = arg()
 
 -- From where it waits. A list can't be asked for one of its ids: there it is counted as gone, and the next look passes it.
@@ -33,7 +34,16 @@ local function mark_run(q, id, run)
   return ASKED
 end
 
-local function cancel(q, id, number)
+-- One that could never run stays as a dead letter.
+local function die(q, id, value, s, keep_for)
+  release_key(q, id, value)
+  redis.call('HSET', q.e, id, state_blob(s))
+  redis.call('ZADD', q.d, math.min(now + keep_for, FAR), id)
+  redis.call('ZADD', q.dn, now, id)
+  while redis.call('ZCARD', q.dn) > KEEP_DEAD do forget_dead(q, redis.call('ZRANGE', q.dn, 0, 0)[1]) end
+end
+
+local function cancel(q, id, number, how, keep_for)
   local value, run = redis.call('HGET', q.m, id), redis.call('HGET', q.x, id)
   if not value or redis.call('ZSCORE', q.d, id) then return GONE end
   if run then
@@ -43,11 +53,16 @@ local function cancel(q, id, number)
   local h, blob = head(value), redis.call('HGET', q.e, id)
   local s = state(blob)
   if s.run ~= number then return MOVED end
-  take_out(q, id, h, s.due or h.due)
-  let_go(q, id, value)
-  redis.call('HDEL', q.m, id)
-  if blob then redis.call('HDEL', q.e, id) end
-  bury(q, id, now, h.remember)
+  s.due = s.due or h.due
+  take_out(q, id, h, s.due)
+  if how == DEAD then
+    die(q, id, value, s, keep_for)
+  else
+    let_go(q, id, value)
+    redis.call('HDEL', q.m, id)
+    if blob then redis.call('HDEL', q.e, id) end
+    bury(q, id, now, h.remember)
+  end
   ended[#ended + 1] = id
   return DONE
 end
@@ -68,8 +83,8 @@ end
 local ends, first, answers = number(), next_arg, {}
 next_arg = first + 2 * ends
 for index = 1, ends do
-  local block, number, _, _, effects, width = struct.unpack(END, ARGV[first + 2 * index - 1])
-  local answer = cancel(everyone[block], ARGV[first + 2 * index], number)
+  local block, number, how, span, effects, width = struct.unpack(END, ARGV[first + 2 * index - 1])
+  local answer = cancel(everyone[block], ARGV[first + 2 * index], number, how, span)
   answers[index] = answer
   if answer == DONE then
     for _ = 1, effects do apply() end

@@ -76,11 +76,8 @@ local function apply()
     arrive(q, id, struct.unpack('>I4', meta, 4), value)
   else
     local finished, kept = arg(), arg()
-    if foreign then
-      post(q, id, value)
-    else
-      add_record(q, meta, id, value, finished, kept)
-    end
+    if foreign or string.byte(meta, 5) >= TOLD then post(q, id, value) end
+    if not foreign then add_record(q, meta, id, value, finished, kept) end
   end
 end
 

@@ -3,16 +3,18 @@
 -- A record is five arguments: what RECORD describes, id, the value of r, which begins with what KEPT describes, and as
 -- text, for Redis is slow to write numbers, when it finished and until when it is kept.
 
--- 1, block, whether it is dead (0, 1), whether its id was chosen, so that it may have stood in another queue (0, 1).
+-- 1, block, whether it is dead (0, 1), whether its id was chosen, so that it may have stood in another queue (0, 1), and 2
+-- more for one that is told.
 local RECORD = '>BI2BB'
+local TOLD = 2
 
 -- To be kept by keep_all().
 local function add_record(q, meta, id, value, finished, kept)
-  local _, _, dead, chosen = struct.unpack(RECORD, meta)
+  local _, _, dead, how = struct.unpack(RECORD, meta)
   local list = q.records or { ids = {}, values = {}, dead = {}, finished = {}, kept = {}, chosen = {} }
   local n = #list.ids + 1
   list.ids[n], list.values[n], list.dead[n], list.finished[n], list.kept[n] = id, value, dead, finished, kept
-  list.chosen[n] = chosen
+  list.chosen[n] = how % TOLD
   q.records = list
 end
 
