@@ -180,7 +180,7 @@ impl TaskLine {
                 return Err(format!("{name}: expected it once, found it twice"));
             }
         }
-        let whole = |text: String| text.parse().map_err(|_| format!("max-retries: expected a whole number, found \"{text}\""));
+        let whole = |text: String| text.parse::<u32>().map_err(|_| format!("max-retries: expected a whole number, found \"{text}\""));
         line.max_retries = retries.map(whole).transpose()?;
         Ok(line)
     }

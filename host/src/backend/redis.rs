@@ -94,6 +94,7 @@ pub fn parts(options: &RedisOptions) -> Vec<(String, &'static str)> {
         (format!("{}:{{QUEUE}}:*", options.prefix), "tasks and results of each queue"),
         (layout.inbox(), "the list that other programs push tasks to"),
         (format!("{}:result:ID", options.prefix), "what became of a task that came by it"),
+        (layout.told(), "the ids of these, the oldest first"),
     ]
 }
 

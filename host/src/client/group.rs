@@ -52,6 +52,13 @@ impl NewMember {
             NewMember::Chain(tasks) => tasks,
         }
     }
+
+    fn tasks_mut(&mut self) -> &mut [NewTask] {
+        match self {
+            NewMember::Task(task) => std::slice::from_mut(task),
+            NewMember::Chain(tasks) => tasks,
+        }
+    }
 }
 
 impl NewGroup {
@@ -77,11 +84,7 @@ impl NewGroup {
     }
 
     pub(super) fn tasks_mut(&mut self) -> Vec<&mut NewTask> {
-        let of = |member| match member {
-            NewMember::Task(task) => std::slice::from_mut(&mut **task),
-            NewMember::Chain(tasks) => &mut tasks[..],
-        };
-        self.members.iter_mut().flat_map(|member: &mut NewMember| of(member)).chain(&mut self.callback).collect()
+        self.members.iter_mut().flat_map(NewMember::tasks_mut).chain(&mut self.callback).collect()
     }
 
     /// Refuses what can't be a group. [`Client::group`] begins with it.

@@ -93,7 +93,9 @@ fn work(parcel: &Parcel, own: impl Fn(&Name) -> Option<Name>) -> std::result::Re
         Content::Object { text, id } => (request::object(text)?, id.as_deref()),
         Content::Parts { handler, payload, options } => (request::named(handler, payload.clone(), options)?, None),
     };
-    if let Some(id @ None) = work.id_mut() {
+    if let Some(id) = work.id_mut()
+        && id.is_none()
+    {
         let given = given.map(|given| given.parse::<TaskId>().map_err(|bad| bad.to_string())).transpose()?;
         *id = Some(given.unwrap_or_else(|| parcel.id.clone()));
     }
@@ -155,7 +157,7 @@ fn letter(parcel: Parcel, mut why: String) -> Result<(Message, String)> {
         why = format!("{why}; of its {} bytes the first {PAYLOAD} are kept", payload.len());
         payload = Bytes::copy_from_slice(&payload[..PAYLOAD]);
     }
-    let handler = UNREADABLE.parse().map_err(|bad: crate::task::InvalidName| Error::corrupt(bad.to_string()))?;
+    let handler = UNREADABLE.parse::<Name>().map_err(|bad| Error::corrupt(bad.to_string()))?;
     let task = Task {
         id: parcel.id,
         handler,

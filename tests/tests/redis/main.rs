@@ -13,6 +13,7 @@ mod crashes;
 mod footprint;
 mod gone;
 mod listing;
+mod told;
 mod trouble;
 
 /// Far more than anything here takes.

@@ -89,7 +89,9 @@ impl Inbox for Memory {
     async fn taken(&self, tickets: Vec<Ticket>) -> Result<()> {
         let mut left = self.letterbox.lock();
         for Ticket(number) in tickets {
-            number.parse().ok().and_then(|number: u64| left.parcels.remove(&number));
+            if let Ok(number) = number.parse::<u64>() {
+                left.parcels.remove(&number);
+            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::wire::{Answer, parse, span};
 use super::{Redis, scripts};
 use crate::error::Result;
 use crate::inbox::{BYTES, Content, HOLD, Inbox, Parcel, Ticket};
-use crate::results::Record;
+use crate::results::{KEEP_DONE, Record};
 use crate::task::TaskId;
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -70,6 +70,24 @@ impl Redis {
     pub(super) async fn tell(&self, records: &[Arc<Record>]) -> Result<()> {
         for records in records.chunks(AT_ONCE) {
             try_join_all(records.iter().map(|record| self.tell_one(record))).await?;
+            self.bound(records).await?;
+        }
+        Ok(())
+    }
+
+    /// Of those that are told no more are kept than of records. They stand in slots of their own, so a list has their order.
+    async fn bound(&self, told: &[Arc<Record>]) -> Result<()> {
+        let list = self.layout.told();
+        let mut push = cmd("RPUSH");
+        push.arg(&list);
+        for record in told {
+            push.arg(record.id.as_str());
+        }
+        let over = self.link.ask::<usize>(&push).await?.saturating_sub(KEEP_DONE);
+        if over > 0 {
+            let oldest: Vec<String> = self.link.ask(cmd("LPOP").arg(&list).arg(over)).await?;
+            let oldest: Vec<TaskId> = oldest.iter().filter_map(|id| id.parse().ok()).collect();
+            self.untell(&oldest).await?;
         }
         Ok(())
     }
@@ -85,10 +103,10 @@ impl Redis {
             ("handler", record.handler.as_str()),
             ("queue", record.queue.as_str()),
             ("state", record.state.as_str()),
-            ("run", &run),
-            ("attempt", &attempt),
-            ("enqueued_at", &enqueued_at),
-            ("finished_at", &finished_at),
+            ("run", run.as_str()),
+            ("attempt", attempt.as_str()),
+            ("enqueued_at", enqueued_at.as_str()),
+            ("finished_at", finished_at.as_str()),
         ];
         for (field, value) in facts {
             call.arg(field).arg(value);

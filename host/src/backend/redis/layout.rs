@@ -62,6 +62,11 @@ impl Layout {
         format!("{}:inbox", self.prefix)
     }
 
+    /// List: the ids of those that other programs were told of, the oldest first.
+    pub(super) fn told(&self) -> String {
+        format!("{}:results", self.prefix)
+    }
+
     /// Channel: names of queues in which something waits.
     pub(super) fn wake(&self) -> String {
         format!("{}:wake", self.prefix)
