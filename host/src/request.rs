@@ -32,8 +32,20 @@ pub fn named(handler: &str, payload: Option<Bytes>, options: &[(String, String)]
 
 /// The names of options in [`named`].
 pub const OPTIONS: [&str; 14] = [
-    "id", "queue", "priority", "delay", "at", "expires", "timeout", "cpu", "max-retries", "backoff", "retention",
-    "unique", "unique-for", "content-type",
+    "id",
+    "queue",
+    "priority",
+    "delay",
+    "at",
+    "expires",
+    "timeout",
+    "cpu",
+    "max-retries",
+    "backoff",
+    "retention",
+    "unique",
+    "unique-for",
+    "content-type",
 ];
 
 /// How the name of an option begins that stands for a header of the task.
@@ -180,7 +192,9 @@ impl TaskLine {
                 return Err(format!("{name}: expected it once, found it twice"));
             }
         }
-        let whole = |text: String| text.parse::<u32>().map_err(|_| format!("max-retries: expected a whole number, found \"{text}\""));
+        let whole = |text: String| {
+            text.parse::<u32>().map_err(|_| format!("max-retries: expected a whole number, found \"{text}\""))
+        };
         line.max_retries = retries.map(whole).transpose()?;
         Ok(line)
     }

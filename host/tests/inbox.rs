@@ -63,8 +63,13 @@ fn redis_cli_enqueues_and_reads() {
     let shown = json(home.path(), &broker, &["task", "show", "a1"]).remove(0);
     assert_eq!((shown["state"].as_str(), shown["result"].as_str()), (Some("done"), Some("{\"result\":9}")));
     // What can't be read, and what is dead.
-    play(home.path(), "bash", &(cli.clone() + "redis-cli RPUSH tasq:inbox 'no JSON' '{\"handler\":\"add\",\"payload\":\"x\",\"id\":\"d1\"}'"));
-    let reads = cli + "until [ \"$(redis-cli EXISTS tasq:result:d1)\" = 1 ]; do sleep 0.1; done; redis-cli HMGET tasq:result:d1 state error_kind";
+    play(
+        home.path(),
+        "bash",
+        &(cli.clone() + "redis-cli RPUSH tasq:inbox 'no JSON' '{\"handler\":\"add\",\"payload\":\"x\",\"id\":\"d1\"}'"),
+    );
+    let reads = cli
+        + "until [ \"$(redis-cli EXISTS tasq:result:d1)\" = 1 ]; do sleep 0.1; done; redis-cli HMGET tasq:result:d1 state error_kind";
     assert_eq!(play(home.path(), "bash", &reads), "dead\nhandler\n");
     let dead = until("both are dead", || {
         let dead = json(home.path(), &broker, &["task", "list", "--state", "dead"]);
@@ -87,7 +92,8 @@ fn python_enqueues_in_its_own_transaction_and_reads_a_view() {
     assert_eq!(play(home.path(), "python3", &block("python sqlite")), "done {\"result\":9}\n");
     let file = rusqlite::Connection::open(home.path().join("tasq.db")).unwrap();
     file.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
-    let count = |of: &str| file.query_row(&format!("SELECT count(*) FROM {of}"), [], |row| row.get::<_, i64>(0)).unwrap();
+    let count =
+        |of: &str| file.query_row(&format!("SELECT count(*) FROM {of}"), [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!((count("orders"), count("tasq_inbox")), (1, 0));
     // What is rolled back never was.
     file.execute_batch("BEGIN; INSERT INTO tasq_inbox (handler, id) VALUES ('add', 'never'); ROLLBACK").unwrap();
@@ -99,12 +105,12 @@ fn python_enqueues_in_its_own_transaction_and_reads_a_view() {
                ('add', 'x', 'wrong', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '[1]')"#;
     file.execute(all, []).unwrap();
     until("all have ended", || (count("tasq_results") == 5).then_some(()));
+    type Row = (String, Option<String>, Option<String>);
     let result = |id: &str| {
         let row = "SELECT state, CAST(result AS TEXT), json_extract(error, '$.code') FROM tasq_results WHERE id = ?1";
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Row> { Ok((row.get(0)?, row.get(1)?, row.get(2)?)) };
         file.query_row(row, [id], read).unwrap()
     };
-    type Row = (String, Option<String>, Option<String>);
     let done = |text: &str| -> Row { ("done".into(), Some(text.into()), None) };
     assert_eq!(result("all"), done("{\"result\":3}"));
     assert_eq!(result("c/s1"), done("{\"result\":2}"));
@@ -200,7 +206,8 @@ fn rows_in_sqlite_outlive_workers_that_are_killed() {
         file.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
         let rows = file.transaction().unwrap();
         for _ in 0..count {
-            rows.execute(r#"INSERT INTO tasq_inbox (handler, payload) VALUES ('add', '{"arg1":1,"arg2":2}')"#, []).unwrap();
+            rows.execute(r#"INSERT INTO tasq_inbox (handler, payload) VALUES ('add', '{"arg1":1,"arg2":2}')"#, [])
+                .unwrap();
         }
         rows.commit().unwrap();
     });

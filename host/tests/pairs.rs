@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tasq_host::backend;
 use tasq_host::client::{Client, NewTask};
 use tasq_host::task::{State, TaskId, TaskOptions};
-use tasq_host::backend;
 use tasq_tests::fixture::{nats, redis};
 use tasq_tests::guests::guest;
 use tasq_tests::processes::{WorkerProcess, until};
@@ -72,7 +72,8 @@ fn pair(broker: &str, results: &str) {
         runtime.block_on(client.enqueue(task)).unwrap().id
     };
     let dead = enqueue(json!({"do": "fail", "message": "no", "code": "c"}));
-    let ids: Vec<TaskId> = (0..TASKS).map(|number| enqueue(json!({"do": "echo", "text": number.to_string()}))).collect();
+    let ids: Vec<TaskId> =
+        (0..TASKS).map(|number| enqueue(json!({"do": "echo", "text": number.to_string()}))).collect();
     let nap = enqueue(json!({"do": "nap", "ms": 3_000}));
 
     let states = || {

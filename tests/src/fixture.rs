@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tasq_host::backend::url::{SqliteOptions, Sync as Durability};
 use tasq_host::backend::memory::Letterbox;
+use tasq_host::backend::url::{SqliteOptions, Sync as Durability};
 use tasq_host::backend::{Backend, memory, sqlite};
 use tasq_host::broker::{Delivery, Held, Message, Pushed, Reserve, Settled, Standing, Tracked};
 use tasq_host::clock::{Clock, Simulated, System};

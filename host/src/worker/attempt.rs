@@ -175,7 +175,8 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     effects.extend(arrival);
     if !keep.is_zero() {
         let receipt = Receipt { worker: (&crew.worker).into(), ..receipt };
-        let ended = Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link, group, logs, told };
+        let ended =
+            Ended { state, attempt, result, failed, receipt, finished_at, keep, policy, link, group, logs, told };
         effects.push(Effect::Record(Arc::new(record(crew, delivery, ended))));
     }
     Some(End { run, ending, effects })

@@ -40,6 +40,7 @@ fn text(parcel: &Parcel) -> &str {
     }
 }
 
+/// The oldest first, each under an id of its own.
 pub async fn what_others_leave_is_read_in_order(f: Fixture) {
     assert_eq!(read(&f, 9).await, []);
     for number in 0..5 {
@@ -51,6 +52,7 @@ pub async fn what_others_leave_is_read_in_order(f: Fixture) {
     assert_eq!(ids.len(), 5, "each has an id of its own");
 }
 
+/// What one reader has is for no other.
 pub async fn a_read_gives_at_most_what_was_asked(f: Fixture) {
     for number in 0..5 {
         f.leave(&number.to_string()).await;
@@ -65,6 +67,7 @@ pub async fn a_read_gives_at_most_what_was_asked(f: Fixture) {
     assert_eq!(seen, ["0", "1", "2", "3", "4"], "what one has read isn't given to the next");
 }
 
+/// A reader that dies leaves its parcels to the next one, which sees by the id that they are the same.
 pub async fn what_is_not_taken_is_handed_out_again_under_its_id(f: Fixture) {
     f.leave("a").await;
     let first = read_all(&f, 1).await.remove(0);
@@ -81,6 +84,7 @@ pub async fn what_is_not_taken_is_handed_out_again_under_its_id(f: Fixture) {
     f.soon("it is gone", async || f.backend.inbox.left().await.expect("left") == 0).await;
 }
 
+/// Taking twice, or nothing, does no harm.
 pub async fn what_is_taken_is_gone(f: Fixture) {
     for number in 0..5 {
         f.leave(&number.to_string()).await;
@@ -97,6 +101,7 @@ pub async fn what_is_taken_is_gone(f: Fixture) {
     assert_eq!(read(&f, 9).await, []);
 }
 
+/// Whether the server says so or the reader looks.
 pub async fn what_comes_ends_the_wait(f: Fixture) {
     let waits = f.backend.inbox.read(9, PATIENCE);
     let comes = async {
@@ -107,6 +112,7 @@ pub async fn what_comes_ends_the_wait(f: Fixture) {
     assert_eq!(read.expect("read").iter().map(text).collect::<Vec<_>>(), ["a"]);
 }
 
+/// Large ones come a few at a time.
 pub async fn many_parcels_of_any_size_all_come(f: Fixture) {
     let large = "x".repeat(700 << 10);
     for number in 0..60 {
@@ -122,6 +128,7 @@ pub async fn many_parcels_of_any_size_all_come(f: Fixture) {
     f.soon("none is left", async || f.backend.inbox.left().await.expect("left") == 0).await;
 }
 
+/// Ended without a run, whether it was due or not, with its record; it can be tried again.
 pub async fn a_task_that_could_never_run_becomes_a_dead_letter(f: Fixture) {
     f.push(vec![Message { due: Due::At(Timestamp::NEVER), ..task("a") }, task("b")]).await;
     let dead = |text: &str, number| {
@@ -145,6 +152,7 @@ pub async fn a_task_that_could_never_run_becomes_a_dead_letter(f: Fixture) {
     assert_eq!(f.take_one().await.run.id.as_str(), "b");
 }
 
+/// Wherever results are, for whoever tells it; telling twice does no harm.
 pub async fn a_record_that_is_told_leaves_by_the_outbox_and_stays(f: Fixture) {
     for (text, told) in [("a", true), ("b", false)] {
         let delivery = f.running(task(text)).await;

@@ -129,8 +129,10 @@ pub(crate) fn read_request(bytes: &[u8]) {
 
 /// What NATS headers and SQLite columns say: lines, the first of which names the handler.
 pub(crate) fn options() -> Vec<Vec<u8>> {
-    let all = "add\nid=a1\nqueue=q\npriority=high\ndelay=1s\nexpires=1h\ntimeout=2m\ncpu=1s\nmax-retries=3\nbackoff=fixed:5s";
-    let rest = "a\nat=2026-11-24T06:44:20Z\nretention=1h\nunique=k\nunique-for=1m\ncontent-type=t\nheader-a=b\ncolour=red";
+    let all =
+        "add\nid=a1\nqueue=q\npriority=high\ndelay=1s\nexpires=1h\ntimeout=2m\ncpu=1s\nmax-retries=3\nbackoff=fixed:5s";
+    let rest =
+        "a\nat=2026-11-24T06:44:20Z\nretention=1h\nunique=k\nunique-for=1m\ncontent-type=t\nheader-a=b\ncolour=red";
     [all, rest].map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
@@ -147,7 +149,9 @@ fn accept(read: Result<Work, String>) {
     match read {
         Ok(mut work) => {
             assert!(work.check().is_ok() && work.id_mut().is_some());
-            assert!(work.tasks_mut().iter().all(|task| task.queue.as_ref().is_none_or(|queue| queue.as_str().len() <= 64)));
+            assert!(
+                work.tasks_mut().iter().all(|task| task.queue.as_ref().is_none_or(|queue| queue.as_str().len() <= 64))
+            );
         }
         Err(refusal) => {
             assert!(refusal.len() <= 1_500);

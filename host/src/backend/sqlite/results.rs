@@ -27,7 +27,8 @@ impl Results for Sqlite {
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Record>>> {
         let ids = ids.to_vec();
         self.read(move |db, now| {
-            let mut find = db.prepare_cached("SELECT record, result FROM tasq_records WHERE id = ?1 AND expires_at > ?2")?;
+            let mut find =
+                db.prepare_cached("SELECT record, result FROM tasq_records WHERE id = ?1 AND expires_at > ?2")?;
             let one = |id: &TaskId| {
                 let found = find.query_row(params![id.as_str(), stored(now)], |row| Ok(row.record()));
                 found.optional()?.transpose()

@@ -37,7 +37,8 @@ const COLUMNS: usize = 3;
 
 /// What stands in records of older versions goes into the columns that are theirs now.
 fn take_apart(change: &Connection) -> Result<()> {
-    let mut next = change.prepare("SELECT seq, record, result FROM tasq_records WHERE seq > ?1 ORDER BY seq LIMIT 1")?;
+    let mut next =
+        change.prepare("SELECT seq, record, result FROM tasq_records WHERE seq > ?1 ORDER BY seq LIMIT 1")?;
     let mut last = i64::MIN;
     while let Some(row) = next.query([last])?.next()? {
         last = row.get("seq")?;

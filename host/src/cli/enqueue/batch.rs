@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use tasq_host::client::Client;
-use tasq_host::request::{self, LONGEST};
 use tasq_host::error;
+use tasq_host::request::{self, LONGEST};
 
 use super::super::error::{Code, Error};
 use super::super::{connect, output, view};
