@@ -11,7 +11,7 @@ export const handler = {
       const { arg1, arg2 } = JSON.parse(new TextDecoder().decode(payload));
       sum = arg1 + arg2;
     } catch {}
-    if (typeof sum !== 'number') throw { kind: 'discard', message: 'expected arg1 and arg2', code: 'invalid-payload', retryAfterMs: 0n };
+    if (!Number.isFinite(sum)) throw { kind: 'discard', message: 'expected arg1 and arg2', code: 'invalid-payload', retryAfterMs: 0n };
     log('warn', 'größer', [{ name: 'attempt', value: String(task.attempt) }]);
     progress(50, 'half');
     let refused = false;
