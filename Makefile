@@ -35,7 +35,7 @@ test-brokers: ## Of the tests, those that start a server of their own: laws, mod
 .PHONY: test-languages
 test-languages: ## Of the tests, those of handlers in other languages: every language against every case, RUNS runs in a row
 	@scripts/guest-tools >/dev/null
-	$(if $(RUNS),TASQ_RUNS=$(RUNS) )cargo test -p tasq-tests --test languages --test examples --test commands
+	$(if $(RUNS),TASQ_RUNS=$(RUNS) )cargo test --workspace --test languages --test examples --test commands --test bare
 
 .PHONY: chaos
 chaos: tools ## Kill workers and servers under TASKS (100000) tasks, chains and groups, then count; BROKER=redis for one alone

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tasq_host::sandbox::ceilings::Operator;
@@ -96,4 +97,27 @@ fn a_file_that_takes_too_much_memory_to_compile_is_refused() {
     let file = bomb(folder.path(), 2, 500_000);
     let refusal = sandbox(Apart { memory: 400 << 20, ..apart() }, None).load_file(&file).err().expect("refused");
     assert_eq!(refusal.reason, "compiling it takes more than its limit of 400.0 MiB of memory");
+}
+
+#[test]
+fn what_takes_long_to_compile_is_told_of_until_it_is_done() {
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = bomb(folder.path(), 2, 20_000);
+    let patience = Duration::from_millis(1);
+    let apart = Apart { patience, tell: |line| TOLD.lock().expect("no panic").push(line.to_owned()), ..apart() };
+    let cache = Some(folder.path().join("cache"));
+    sandbox(apart.clone(), cache.clone()).load_file(&file).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let told = std::mem::take(&mut *TOLD.lock().expect("no panic"));
+    let Some((last, progress)) = told.split_last().filter(|(_, progress)| !progress.is_empty()) else {
+        panic!("expected several lines, found {told:?}")
+    };
+    let shown = file.display();
+    assert!(last.starts_with(&format!("compiled {shown} in ")), "{last}");
+    for line in progress {
+        assert!(line.starts_with(&format!("compiling {shown}, ")) && line.ends_with(" s so far"), "{line}");
+    }
+    // What the cache has is quick, and nothing to speak of.
+    sandbox(apart, cache).load_file(&file).unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(*TOLD.lock().expect("no panic"), [""; 0]);
 }

@@ -48,11 +48,51 @@ fn from_new_to_a_result(language: &str) {
     let author = Author::new();
     let run = |command: &str| author.run(command);
     assert_eq!(run(&format!("tasq-host handler new my-add --lang {language}")), "my-add\n");
+    // The command for the unit test stands in build.toml, as its README says.
+    let text = fs::read_to_string(author.home.path().join("my-add/build.toml")).expect("build.toml");
+    let steps: toml::Table = toml::from_str(&text).expect("TOML");
+    run(&format!("cd my-add && {}", steps["test"].as_str().expect("a command")));
     assert_eq!(run("tasq-host handler build my-add --handlers wasm"), "wasm/my-add.wasm\n");
     run("tasq-host handler check wasm/my-add.wasm");
-    let id = run(r#"tasq-host enqueue my-add '{"arg1":5,"arg2":4}'"#);
-    run("tasq-host run --handlers wasm --until-empty");
-    assert_eq!(run(&format!("tasq-host task wait {id}")), r#"{"result":9}"#);
+    let enqueue = r#"tasq-host enqueue my-add '{"arg1":5,"arg2":4}' --wait"#;
+    let beside_a_worker = format!("tasq-host run --handlers wasm & worker=$!; {enqueue}; kill $worker; wait $worker");
+    assert_eq!(run(&beside_a_worker), r#"{"result":9}"#);
+}
+
+/// In the languages that have them, what went wrong and where is what `task show` says.
+#[test]
+fn task_show_has_message_and_stack_of_an_exception_or_a_panic() {
+    let author = Author::new();
+    for (language, op, first, frame) in [
+        ("python", "boom", "RuntimeError: no such größe", " in boom"),
+        ("javascript", "boom", "Error: no such größe", "at probe"),
+        ("javascript-spidermonkey", "boom", "Error: no such größe", "probe@"),
+        ("typescript", "boom", "Error: no such größe", "at probe"),
+        ("go", "panic", "nil pointer", "main.probe"),
+    ] {
+        let project = repository().join("tests/languages").join(language);
+        author.run(&format!("tasq-host handler build '{}' --handlers wasm", project.display()));
+        let payload = format!(r#"{{"op":"{op}","message":"no such größe"}}"#);
+        let id = author.run(&format!("tasq-host enqueue {language} '{payload}' --max-retries 0"));
+        // A task died, which is its exit status.
+        author.run("tasq-host run --handlers wasm --until-empty || [ $? = 1 ]");
+        let shown = author.run(&format!("tasq-host task show {id}"));
+        assert!(shown.contains(first) && shown.contains(frame), "{language}: {shown}");
+    }
+}
+
+/// What takes seconds to compile is told of, once: the next start finds it in the cache.
+#[test]
+fn a_second_start_compiles_nothing() {
+    let author = Author::new();
+    author.run(
+        "tasq-host handler new report --lang python && tasq-host handler build report --handlers wasm --cache built",
+    );
+    let start = |command: &str| author.run(&format!("tasq-host {command} --cache cache 2>&1"));
+    assert!(start("handler precompile wasm --json").contains(r#""compiled":true"#));
+    assert!(start("handler precompile wasm --json").contains(r#""compiled":false"#));
+    let said = start("run --handlers wasm --until-empty");
+    assert!(said.contains("report") && !said.contains("compil"), "{said}");
 }
 
 #[test]

@@ -9,8 +9,18 @@ use tasq_host::task::{Headers, Outcome, Priority, Task, TaskId, TaskOptions, Tim
 use tasq_tests::projects::project;
 
 const RUNS: u32 = 500;
-const LANGUAGES: [&str; 9] =
-    ["python", "javascript", "javascript-spidermonkey", "typescript", "go", "c", "cpp", "zig", "assemblyscript"];
+const LANGUAGES: [&str; 10] = [
+    "python",
+    "javascript",
+    "javascript-spidermonkey",
+    "typescript",
+    "typescript-spidermonkey",
+    "go",
+    "c",
+    "cpp",
+    "zig",
+    "assemblyscript",
+];
 
 #[tokio::main]
 async fn main() {
@@ -19,9 +29,9 @@ async fn main() {
         "| language | KB | loading without a cache, ms | fresh run, ms | memory of a run, KB |\n|---|--:|--:|--:|--:|"
     );
     for language in LANGUAGES {
-        let folder = match language {
-            "javascript-spidermonkey" => "examples/javascript/add-spidermonkey".to_owned(),
-            _ => format!("examples/{language}/add"),
+        let folder = match language.strip_suffix("-spidermonkey") {
+            Some(language) => format!("examples/{language}/add-spidermonkey"),
+            None => format!("examples/{language}/add"),
         };
         let file = project(&folder, "add", "");
         let began = Instant::now();

@@ -18,7 +18,7 @@ macro_rules! commands {
     };
 }
 
-commands! { rust c cpp go zig }
+commands! { rust c cpp go zig assemblyscript }
 
 #[test]
 fn every_command_has_its_test() {

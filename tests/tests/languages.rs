@@ -32,10 +32,19 @@ struct Language {
     ordinary_error: (&'static str, &'static str),
     /// Code of the failure when it calls itself without end.
     endless_recursion: &'static str,
+    /// What its own random numbers do from run to run; none where it has none without a seed.
+    random: Option<Random>,
     /// Code of the failure when it panics; empty where nothing but an ordinary error is thrown.
     panic: &'static str,
     /// Fresh runs in a row.
     runs: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Random {
+    Differs,
+    /// Its seed is frozen at build, as its README says.
+    Repeats,
 }
 
 const MANY: usize = 10_000;
@@ -54,7 +63,7 @@ macro_rules! cases {
         cases!($name, $language, [
             the_example_adds, adds, discards_what_does_not_fit, takes_and_returns_a_mebibyte, returns_nothing,
             sees_every_field_of_its_task, fails_as_it_says, an_ordinary_error_is_a_retry_with_its_stack,
-            discards_an_unknown_operation, logs, reports_progress_and_hears_of_a_stop, reads_its_configuration,
+            discards_an_unknown_operation, draws_random_numbers, logs, reports_progress_and_hears_of_a_stop, reads_its_configuration,
             enqueues_a_follow_up_where_it_may, keeps_things_in_the_store, adds_in_many_fresh_runs, recurses_without_end,
             panics,
         ]);
@@ -77,25 +86,28 @@ macro_rules! cases {
 }
 
 languages! {
-    rust: Language { name: "rust", ordinary_error: ("", ""), endless_recursion: "stack-overflow", panic: "trap", runs: MANY };
-    c: Language { name: "c", ordinary_error: ("", ""), endless_recursion: "trap", panic: "trap", runs: MANY };
-    cpp: Language { name: "cpp", ordinary_error: ("", ""), endless_recursion: "trap", panic: "trap", runs: MANY };
-    zig: Language { name: "zig", ordinary_error: ("", ""), endless_recursion: "trap", panic: "trap", runs: MANY };
+    rust: Language { name: "rust", ordinary_error: ("", ""), endless_recursion: "stack-overflow", random: None, panic: "trap", runs: MANY };
+    c: Language { name: "c", ordinary_error: ("", ""), endless_recursion: "trap", random: None, panic: "trap", runs: MANY };
+    cpp: Language { name: "cpp", ordinary_error: ("", ""), endless_recursion: "trap", random: None, panic: "trap", runs: MANY };
+    zig: Language { name: "zig", ordinary_error: ("", ""), endless_recursion: "trap", random: None, panic: "trap", runs: MANY };
     assemblyscript: Language {
-        name: "assemblyscript", ordinary_error: ("", ""), endless_recursion: "stack-overflow", panic: "trap", runs: MANY
+        name: "assemblyscript", ordinary_error: ("", ""), endless_recursion: "stack-overflow", random: Some(Random::Differs), panic: "trap", runs: MANY
     };
-    go: Language { name: "go", ordinary_error: ("", ""), endless_recursion: "stack-overflow", panic: "panic", runs: SOME };
+    go: Language { name: "go", ordinary_error: ("", ""), endless_recursion: "stack-overflow", random: Some(Random::Differs), panic: "panic", runs: SOME };
     python: Language {
-        name: "python", ordinary_error: ("RuntimeError", " in boom"), endless_recursion: "RecursionError", panic: "", runs: SOME
+        name: "python", ordinary_error: ("RuntimeError", " in boom"), endless_recursion: "RecursionError", random: Some(Random::Differs), panic: "", runs: SOME
     };
     javascript: Language {
-        name: "javascript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow", panic: "", runs: SOME
+        name: "javascript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow", random: Some(Random::Repeats), panic: "", runs: SOME
     };
     javascript_spidermonkey: Language {
-        name: "javascript-spidermonkey", ordinary_error: ("Error", "probe@"), endless_recursion: "InternalError", panic: "", runs: SOME
+        name: "javascript-spidermonkey", ordinary_error: ("Error", "probe@"), endless_recursion: "InternalError", random: Some(Random::Differs), panic: "", runs: SOME
     };
     typescript: Language {
-        name: "typescript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow", panic: "", runs: SOME
+        name: "typescript", ordinary_error: ("Error", "at probe"), endless_recursion: "stack-overflow", random: Some(Random::Repeats), panic: "", runs: SOME
+    };
+    typescript_spidermonkey: Language {
+        name: "typescript-spidermonkey", ordinary_error: ("Error", "probe@"), endless_recursion: "InternalError", random: Some(Random::Differs), panic: "", runs: SOME
     };
 }
 
@@ -142,10 +154,11 @@ impl Guest {
 
     fn example(&self) -> &Arc<Handler> {
         self.example.get_or_init(|| {
-            let file = match self.language.name {
-                "rust" => guests::example("add"),
-                "javascript-spidermonkey" => project("examples/javascript/add-spidermonkey", "add", ""),
-                name => project(&format!("examples/{name}/add"), "add", ""),
+            let name = self.language.name;
+            let file = match name.strip_suffix("-spidermonkey") {
+                None if name == "rust" => guests::example("add"),
+                None => project(&format!("examples/{name}/add"), "add", ""),
+                Some(name) => project(&format!("examples/{name}/add-spidermonkey"), "add", ""),
             };
             sandbox().load_file(&file).unwrap()
         })
@@ -298,6 +311,23 @@ async fn an_ordinary_error_is_a_retry_with_its_stack(guest: &Guest) {
 async fn discards_an_unknown_operation(guest: &Guest) {
     let (failure, verdict) = failed(guest.op("nonsense").await);
     assert!(verdict == Verdict::Discard && failure.message.contains("nonsense"), "{failure:?}");
+}
+
+async fn draws_random_numbers(guest: &Guest) {
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        match (guest.op("random").await, guest.language.random) {
+            (outcome, Some(_)) => numbers.push(done(outcome)),
+            (outcome, None) => assert_eq!(failed(outcome).1, Verdict::Discard, "it has no such operation"),
+        }
+    }
+    let seen: std::collections::BTreeSet<String> = numbers.iter().map(Value::to_string).collect();
+    let expected = match guest.language.random {
+        None => 0,
+        Some(Random::Differs) => 3,
+        Some(Random::Repeats) => 1,
+    };
+    assert_eq!(seen.len(), expected, "{numbers:?}");
 }
 
 async fn logs(guest: &Guest) {

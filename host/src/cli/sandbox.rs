@@ -60,9 +60,15 @@ pub(crate) fn open_to_look(config: &Config, cache: Option<PathBuf>) -> Result<Sa
 
 fn open(config: &Config, options: Options, secrets: Option<Secrets>) -> Result<Sandbox, Error> {
     // Not by its name: an update may have put another version there, or nothing.
-    let compiler = Compiler::Apart(Apart::new("/proc/self/exe".into()));
+    let compiler = Compiler::Apart(Apart { tell: tell_of_compiling, ..Apart::new("/proc/self/exe".into()) });
     let opened = Sandbox::with(options, config.operator.clone(), secrets, compiler);
     opened.map_err(|error| Error::new(Code::Failed, format!("the sandbox can't be set up: {error:#}")))
+}
+
+/// A worker logs it; who else waits for a handler sees it as well.
+fn tell_of_compiling(line: &str) {
+    let line = output::one_line(line);
+    if tracing::enabled!(tracing::Level::INFO) { tracing::info!("{line}") } else { output::note(&line) }
 }
 
 /// The folder of handlers, whoever named it.

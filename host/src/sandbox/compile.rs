@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
@@ -36,6 +37,10 @@ pub struct Apart {
     pub memory: u64,
     /// Time spent computing on all cores together, in whole seconds. The clock on the wall has three times as long.
     pub cpu: Duration,
+    /// What takes longer on the wall's clock, above zero, is told of, again each time that it has taken twice as long.
+    pub patience: Duration,
+    /// Hears of it: a line each.
+    pub tell: fn(&str),
 }
 
 /// The subcommand of the child, which no help shows.
@@ -69,6 +74,8 @@ pub(super) struct Job<'a> {
     pub(super) what: What,
     /// Stands for the file's contents and all that makes code of them but the engine.
     pub(super) name: String,
+    /// Where it was read, for people.
+    pub(super) file: &'a Path,
     pub(super) wasm: &'a [u8],
 }
 
@@ -92,9 +99,11 @@ const LARGEST: u64 = 1 << 30;
 const SAID: u64 = 16 << 10;
 
 impl Apart {
-    /// With limits that the largest interpreters in use keep by far: 4 GiB and two minutes.
+    /// With limits that the largest interpreters in use keep by far: 4 GiB and two minutes. What takes more than two
+    /// seconds is logged.
     pub fn new(program: PathBuf) -> Apart {
-        Apart { program, memory: 4 << 30, cpu: Duration::from_secs(120) }
+        let (cpu, patience) = (Duration::from_secs(120), Duration::from_secs(2));
+        Apart { program, memory: 4 << 30, cpu, patience, tell: |line| tracing::info!("{line}") }
     }
 }
 
@@ -105,8 +114,8 @@ impl Press {
 
     /// Machine code for `engine`.
     pub(super) fn code(&self, engine: &Engine, job: &Job<'_>) -> Result<Vec<u8>, Bad> {
-        let Job { what, name, wasm } = job;
-        let Compiler::Apart(apart) = &self.compiler else { return code(engine, what, wasm) };
+        let Job { what, name, .. } = job;
+        let Compiler::Apart(apart) = &self.compiler else { return code(engine, what, job.wasm) };
         let too_much = || self.too_much.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bad) = too_much().get(name.as_str()) {
             return Err(bad.clone());
@@ -117,7 +126,7 @@ impl Press {
             reservation: self.reservation,
             what: what.to_string(),
         };
-        match apart.run(&order, wasm) {
+        match apart.run(&order, job) {
             Ok(code) => Ok(code),
             Err(Ended::Refused(bad)) => Err(bad),
             Err(Ended::TooMuch(bad)) => {
@@ -135,11 +144,12 @@ enum Ended {
 }
 
 impl Apart {
-    fn run(&self, order: &Order, wasm: &[u8]) -> Result<Vec<u8>, Ended> {
+    fn run(&self, order: &Order, job: &Job<'_>) -> Result<Vec<u8>, Ended> {
         let failed = |error: std::io::Error| {
             let reason = format!("can't be compiled: {}: {error}", self.program.display());
             Ended::Refused(Bad { reason, hint: None })
         };
+        let began = Instant::now();
         let mut child = order.command(&self.program).spawn().map_err(failed)?;
         let (mut stdin, stdout, stderr) = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
@@ -147,7 +157,7 @@ impl Apart {
         };
         let (status, is_late, code, said) = thread::scope(|scope| {
             // A child that doesn't read to the end has a reason, which it tells.
-            scope.spawn(move || stdin.write_all(wasm));
+            scope.spawn(move || stdin.write_all(job.wasm));
             let said = scope.spawn(move || read(stderr, SAID));
             let (done, ended) = mpsc::channel();
             let code = scope.spawn(move || {
@@ -155,15 +165,35 @@ impl Apart {
                 let _ = done.send(());
                 code
             });
-            let is_late = ended.recv_timeout(3 * self.cpu).is_err();
+            let is_late = self.is_late(&ended, job, began);
             let status = end(&mut child, is_late);
             (status, is_late, code.join().unwrap_or_default(), said.join().unwrap_or_default())
         });
         let status = status.map_err(failed)?;
         if status.success() && code.len() as u64 <= LARGEST {
+            if began.elapsed() > self.patience {
+                (self.tell)(&format!("compiled {} in {:.1} s", job.file.display(), began.elapsed().as_secs_f64()));
+            }
             return Ok(code);
         }
         Err(self.judged(status, is_late, &String::from_utf8_lossy(&said)))
+    }
+
+    /// Waits for the end, and tells how long it takes.
+    fn is_late(&self, ended: &Receiver<()>, job: &Job<'_>, began: Instant) -> bool {
+        let (end, mut next) = (3 * self.cpu, self.patience);
+        let size = ByteSize::b(job.wasm.len() as u64);
+        loop {
+            let wait = next.min(end).saturating_sub(began.elapsed());
+            // The thread that would say so reads to the end in any case.
+            let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(wait) else { return false };
+            if began.elapsed() >= end {
+                return true;
+            }
+            let seconds = began.elapsed().as_secs_f64();
+            (self.tell)(&format!("compiling {}, {size}: {seconds:.0} s so far", job.file.display()));
+            next *= 2;
+        }
     }
 
     fn judged(&self, status: ExitStatus, is_late: bool, said: &str) -> Ended {

@@ -148,7 +148,7 @@ impl Loader {
     /// The code, and whether it was compiled just now.
     pub(super) fn compile(&self, file: &Path, wasm: &Wasm) -> Result<(Code, bool), Refusal> {
         let name = wasm.digest.trim_start_matches("sha256:").to_owned();
-        let job = |what, name| Job { what, name, wasm: &wasm.bytes };
+        let job = |what, name| Job { what, name, file, wasm: &wasm.bytes };
         let component = |(code, new)| (Code::Component(code), new);
         match kinds::of(&wasm.bytes) {
             Kind::Other { found, hint } => {

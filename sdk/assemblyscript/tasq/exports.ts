@@ -1,5 +1,5 @@
 // The exports of the world tasq:handler/task-handler@0.1.0, around `handle` in ../handler.ts. canonical.mjs gives them their real names.
-import { Header, Kind, Outcome, Task, bytes, text, utf8 } from './tasq';
+import { Header, Kind, Outcome, Task, bytes, seedWith, text, utf8 } from './tasq';
 import { handle as run } from '../handler';
 
 let blocks: usize[] = []; // what the host asked for
@@ -29,6 +29,7 @@ export function handle(a: usize): usize {
   task.deadlineMs = load<u64>(a, 72);
   for (let p: usize = load<u32>(a, 80), end = p + load<u32>(a, 84) * 16; p < end; p += 16) task.headers.push(new Header(text(p), text(p + 8)));
   for (let p: usize = load<u32>(a, 88), end = p + load<u32>(a, 92) * 8; p < end; p += 8) task.upstream.push(bytes(p));
+  seedWith(task);
   const o = run(bytes(a), task);
   kept = o;
   memory.fill(result, 0, 40);

@@ -5,7 +5,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 const encoder = new TextEncoder();
 const kinds = ['retry', 'discard', 'snooze'];
 
-/** `run(payload)` gives `{ ok }` or `{ kind, message, code, retryAfterMs }`, each time in a fresh instance. */
+/** `run(payload)`, of text or bytes, gives `{ ok }` or `{ kind, message, code, retryAfterMs }`, each time in a fresh instance. */
 export async function load(path, host = { config: {}, logged: [] }) {
   const module = await WebAssembly.compile(await readFile(path));
   return (payload) => run(new Instance(module, host), payload);
@@ -22,9 +22,9 @@ class Instance {
   view() { return new DataView(this.exports.memory.buffer); }
   text(at, length) { return decoder.decode(new Uint8Array(this.exports.memory.buffer, at, length)); }
   pair(at) { return this.text(this.view().getUint32(at, true), this.view().getUint32(at + 4, true)); }
-  /** Writes a text as the host does, and its address and length at `to`. */
-  put(to, text) {
-    const data = encoder.encode(text), at = this.exports.cabi_realloc(0, 0, 1, data.length);
+  /** Writes a text or bytes as the host does, and their address and length at `to`. */
+  put(to, value) {
+    const data = typeof value === 'string' ? encoder.encode(value) : value, at = this.exports.cabi_realloc(0, 0, 1, data.length);
     new Uint8Array(this.exports.memory.buffer).set(data, at);
     this.view().setUint32(to, at, true);
     this.view().setUint32(to + 4, data.length, true);

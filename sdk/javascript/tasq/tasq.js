@@ -121,7 +121,11 @@ export const store = {
 };
 
 export const log = {
-  enabled: (level) => hostLog.enabled(level),
+  enabled: (level) => {
+    // An unknown one would be a trap on QuickJS.
+    if (!['trace', 'debug', 'info', 'warn', 'error'].includes(level)) throw new TypeError(`there is no level ${level}`);
+    return hostLog.enabled(level);
+  },
   trace: (message, fields) => hostLog.log('trace', text(message), pairs(fields)),
   debug: (message, fields) => hostLog.log('debug', text(message), pairs(fields)),
   info: (message, fields) => hostLog.log('info', text(message), pairs(fields)),
@@ -228,7 +232,7 @@ function pairs(values = {}) {
 
 /** A lone surrogate, or no string at all, would be a trap on QuickJS. */
 function text(value) {
-  return String(value).replace(/\p{Surrogate}/gu, '\ufffd');
+  return String(value).replace(/[\ud800-\udfff]/gu, '\ufffd');
 }
 
 /** A fraction would be a trap on SpiderMonkey. */

@@ -261,7 +261,7 @@ function pairs(values: Record<string, unknown> = {}): wit.Header[] {
 
 /** A lone surrogate, or no string at all, would be a trap on QuickJS. */
 function text(value: unknown): string {
-  return String(value).replace(/\p{Surrogate}/gu, '\ufffd');
+  return String(value).replace(/[\ud800-\udfff]/gu, '\ufffd');
 }
 
 /** A fraction would be a trap on SpiderMonkey. */

@@ -78,6 +78,7 @@ export function handle(payload: Uint8Array, task: Task): Outcome {
   if (op == 'task') return see(task);
   if (op == 'size') return ok(`{"size":${in_.texts.get('pad').length}}`);
   if (op == 'big') return okBytes(new Uint8Array(<i32>in_.numbers.get('size')));
+  if (op == 'random') return ok(Math.random().toString());
   if (op == 'none') return ok('');
   if (op == 'log') return logLines();
   if (op == 'context') return about();

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand"
 	"sync"
 	"time"
 
@@ -46,6 +47,8 @@ func probe(ctx context.Context, task tasq.Task, in payload) (any, error) {
 		return object{"size": len([]rune(in.Pad))}, nil
 	case "big":
 		return make([]byte, in.Size), nil
+	case "random":
+		return rand.Float64(), nil
 	case "none":
 		return nil, nil
 	case "log":

@@ -19,6 +19,8 @@ function probe(payload, task) {
       return { size: payload.pad.length };
     case 'big':
       return new Uint8Array(payload.size);
+    case 'random':
+      return Math.random();
     case 'none':
       return undefined;
     case 'log':

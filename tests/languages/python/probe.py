@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import random
 
 import handler as sample
 import tasq
@@ -17,6 +18,8 @@ def probe(payload: dict, task: Task) -> object:
             return {"size": len(payload["pad"])}
         case "big":
             return b"x" * payload["size"]
+        case "random":
+            return random.random()
         case "none":
             return None
         case "log":

@@ -21,6 +21,8 @@ function probe(payload: Payload, task: Task): unknown {
       return { size: payload.pad.length };
     case 'big':
       return new Uint8Array(payload.size);
+    case 'random':
+      return Math.random();
     case 'none':
       return undefined;
     case 'log':

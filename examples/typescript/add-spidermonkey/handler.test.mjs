@@ -1,0 +1,1 @@
+../add/handler.test.mjs

@@ -1,0 +1,25 @@
+// A handler made from wit/ alone, by jco: nothing of sdk/javascript is in it.
+import { get as setting } from 'tasq:handler/config@0.1.0';
+import { progress } from 'tasq:handler/context@0.1.0';
+import { log } from 'tasq:handler/log@0.1.0';
+import * as store from 'tasq:handler/store@0.1.0';
+
+export const handler = {
+  handle(payload, task) {
+    let sum;
+    try {
+      const { arg1, arg2 } = JSON.parse(new TextDecoder().decode(payload));
+      sum = arg1 + arg2;
+    } catch {}
+    if (!Number.isFinite(sum)) throw { kind: 'discard', message: 'expected arg1 and arg2', code: 'invalid-payload', retryAfterMs: 0n };
+    log('warn', 'größer', [{ name: 'attempt', value: String(task.attempt) }]);
+    progress(50, 'half');
+    let refused = false;
+    try {
+      store.get('x');
+    } catch (e) {
+      refused = e.payload.message.includes('store');
+    }
+    return new TextEncoder().encode(JSON.stringify({ result: sum, greeting: setting('greeting'), refused }));
+  },
+};

@@ -1,0 +1,1 @@
+../../../examples/typescript/add/handler.ts
