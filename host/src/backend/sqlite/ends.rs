@@ -41,7 +41,8 @@ impl Turn<'_> {
         self.news.runnable |= limited;
         match &end.ending {
             Ending::Done | Ending::Cancelled => self.leave(&end.run, &task)?,
-            Ending::Dead { keep } => {
+            Ending::Dead { keep, failed } => {
+                failed.iter().try_for_each(|failed| self.add_failure(task.seq, failed))?;
                 self.keep_dead(task.seq, *keep)?;
                 self.let_go(&end.run, &task)?;
                 self.news.ended.push(end.run.id.clone());
