@@ -54,6 +54,10 @@ leaks: tools ## Look 100,000 times for what one task left in the memory of the n
 fuzz: tools ## Try inputs that nobody thought of, each target for SECONDS (60); what fails is kept in tests/regressions/fuzz
 	TASQ_FUZZ_SECONDS=$(or $(SECONDS),60) cargo test -p tasq-tests --test fuzz -- --nocapture --test-threads 1
 
+.PHONY: reload
+reload: tools ## Replace, break, remove and add handlers CHANGES (1000) times under load: no task fails, memory flat
+	TASQ_CHANGES=$(or $(CHANGES),1000) cargo test --workspace --test follow -- --nocapture under_load
+
 .PHONY: soak
 soak: tools ## TASKS (1000000) tasks through a worker, one in ten hostile, on BROKER (memory:): nothing lost, memory flat
 	cargo build -p tasq-tests --bin soak

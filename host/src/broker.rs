@@ -21,6 +21,7 @@ use finding::Finding;
 pub mod activity;
 pub mod finding;
 pub mod shares;
+pub mod versions;
 
 /// What producers and workers need.
 #[async_trait]

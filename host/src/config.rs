@@ -155,6 +155,7 @@ fn operator(settings: &Settings) -> Result<Operator, Misconfigured> {
     let number = |text: &str| text.parse::<u32>();
     let operator = Operator {
         defaults: Defaults {
+            queue: settings.one("defaults.queue", values::name)?,
             max_retries: settings.one("defaults.max_retries", number)?,
             backoff: settings.one("defaults.backoff", text::backoff)?,
             timeout: settings.one("defaults.timeout", text::positive_span)?,
@@ -275,6 +276,7 @@ mod tests {
         assert_eq!((drain_timeout.as_secs(), lease.as_secs(), log_format), (1, 2, LogFormat::Json));
         assert_eq!((config.memory_budget.unwrap().as_u64(), config.pagemap_scan), (1 << 30, false));
         let Operator { defaults, ceilings, http, enqueue, store } = config.operator;
+        assert_eq!(defaults.queue, Some("bulk".parse().unwrap()));
         assert_eq!((defaults.max_retries, defaults.backoff.unwrap().to_string()), (Some(1), "fixed:1s".into()));
         let seconds = |time: Option<Duration>| time.unwrap().as_secs();
         assert_eq!((seconds(defaults.timeout), seconds(defaults.cpu)), (2, 3));

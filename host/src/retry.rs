@@ -30,11 +30,11 @@ pub fn decide(outcome: &Outcome, failed: impl FnOnce() -> FailedRun, policy: &Po
         Outcome::Failed(_, Verdict::Snooze(after)) => {
             Ending::Snooze { after: after.unwrap_or(DEFAULT_SNOOZE).max(SHORTEST_SNOOZE) }
         }
-        Outcome::Failed(_, Verdict::Discard) => Ending::Dead { keep: policy.keep_dead },
+        Outcome::Failed(_, Verdict::Discard) => Ending::Dead { keep: policy.keep_dead, failed: Some(failed()) },
         Outcome::Failed(_, Verdict::Retry(after)) => {
             let failed = failed();
             if failed.attempt > policy.max_retries {
-                return Some(Ending::Dead { keep: policy.keep_dead });
+                return Some(Ending::Dead { keep: policy.keep_dead, failed: Some(failed) });
             }
             let after = after.unwrap_or_else(|| delay(policy.backoff, failed.attempt, dice));
             Ending::Retry { after, failed }
@@ -65,10 +65,14 @@ mod tests {
 
     const POLICY: Policy = Policy { max_retries: 2, backoff: Backoff::DEFAULT, keep_dead: Duration::from_secs(60) };
 
-    fn end(attempt: u32, verdict: Verdict) -> Ending {
+    fn failed(attempt: u32) -> FailedRun {
         let failure = Failure { kind: FailureKind::Handler, code: "x".into(), message: "no".into() };
-        let failed = FailedRun { attempt, run: attempt, at: Timestamp(0), failure: failure.clone() };
-        decide(&Outcome::Failed(failure, verdict), || failed, &POLICY, 0.0).unwrap()
+        FailedRun { attempt, run: attempt, at: Timestamp(0), failure }
+    }
+
+    fn end(attempt: u32, verdict: Verdict) -> Ending {
+        let failed = failed(attempt);
+        decide(&Outcome::Failed(failed.failure.clone(), verdict), || failed, &POLICY, 0.0).unwrap()
     }
 
     fn after(ending: Ending) -> Duration {
@@ -82,9 +86,10 @@ mod tests {
     fn retries_last_as_long_as_the_policy_says() {
         assert_eq!(after(end(1, Verdict::Retry(None))), Duration::from_secs(1));
         assert_eq!(after(end(2, Verdict::Retry(None))), Duration::from_secs(2));
-        assert_eq!(end(3, Verdict::Retry(None)), Ending::Dead { keep: POLICY.keep_dead });
+        let dead = |attempt| Ending::Dead { keep: POLICY.keep_dead, failed: Some(failed(attempt)) };
+        assert_eq!(end(3, Verdict::Retry(None)), dead(3));
         assert_eq!(after(end(1, Verdict::Retry(Some(Duration::from_millis(7))))), Duration::from_millis(7));
-        assert_eq!(end(1, Verdict::Discard), Ending::Dead { keep: POLICY.keep_dead });
+        assert_eq!(end(1, Verdict::Discard), dead(1));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -70,6 +70,8 @@ pub struct Sandbox {
     shared: Arc<call::Shared>,
     loader: Loader,
     served: ArcSwap<HashMap<Name, Arc<Handler>>>,
+    /// Those that were served before, as long as somebody holds them.
+    replaced: Mutex<Vec<Weak<Handler>>>,
     changes: watch::Sender<()>,
     // None only while it is being dropped.
     guests: Option<Runtime>,
@@ -88,6 +90,9 @@ pub struct Handler {
     pub manifest: Manifest,
     /// Whether it was compiled for this, rather than found in the cache.
     pub compiled: bool,
+    /// When it was loaded.
+    pub since: Timestamp,
+    running: AtomicUsize,
     program: Program,
     /// Those that its manifest asks for.
     secrets: Secrets,
@@ -221,6 +226,7 @@ impl Sandbox {
             shared: Arc::new(shared),
             loader,
             served: ArcSwap::default(),
+            replaced: Mutex::default(),
             changes: watch::Sender::new(()),
             guests: Some(guests),
             notes,
@@ -243,6 +249,8 @@ impl Sandbox {
         let (served, mut loaded) = self.loader.folder(folder, &before)?;
         loaded.removed = before.keys().filter(|name| !served.contains_key(*name)).cloned().collect();
         if !loaded.changed.is_empty() || !loaded.removed.is_empty() {
+            let goes = |old: &&Arc<Handler>| served.get(&old.name).is_none_or(|new| !Arc::ptr_eq(old, new));
+            self.lock_replaced().extend(before.values().filter(goes).map(Arc::downgrade));
             self.served.store(Arc::new(served));
             self.changes.send_replace(());
         }
@@ -264,6 +272,18 @@ impl Sandbox {
         self.served.load_full()
     }
 
+    /// Versions that are no longer served, and are still here because runs go on that began with them.
+    pub fn replaced(&self) -> Vec<Arc<Handler>> {
+        let mut replaced = self.lock_replaced();
+        let held: Vec<Arc<Handler>> = replaced.iter().filter_map(Weak::upgrade).collect();
+        *replaced = held.iter().map(Arc::downgrade).collect();
+        held
+    }
+
+    fn lock_replaced(&self) -> MutexGuard<'_, Vec<Weak<Handler>>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What no task gets more of, whatever its options say.
     pub fn ceilings(&self) -> &Ceilings {
         &self.shared.ceilings
@@ -282,6 +302,7 @@ impl Sandbox {
 
     /// Runs `handler` once in a fresh sandbox, within its limits. Dropping the future stops the guest.
     pub async fn attempt(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> Ran {
+        let _running = Running::begin(handler);
         self.shared.run(handler, call, stop).await
     }
 
@@ -312,6 +333,29 @@ impl Sandbox {
     /// What a user should know about how the pool is set up: one line each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+}
+
+impl Handler {
+    /// Runs of it that go on now.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a run until it is dropped, with the run's future if need be.
+struct Running<'a>(&'a AtomicUsize);
+
+impl Running<'_> {
+    fn begin(handler: &Handler) -> Running<'_> {
+        handler.running.fetch_add(1, Ordering::Relaxed);
+        Running(&handler.running)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -752,6 +752,8 @@ pub enum Ending {
     Dead {
         /// Age limit.
         keep: Duration,
+        /// What the history gains: what it died of, for who tries it again. None where its end itself was refused.
+        failed: Option<FailedRun>,
     },
     /// Stopped by someone: the task leaves the broker.
     Cancelled,

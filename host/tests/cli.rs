@@ -3,7 +3,8 @@
 //! A session is what a terminal would show. A line that begins with `$ ` is run by `sh` in the session's own folder; then
 //! come `? CODE` where the exit code isn't 0, what stdout said without its blank lines, and what stderr said, each line
 //! after `! `. `[..]` stands for anything within a line. The folder is empty, or has handlers in `wasm/` where the first
-//! line is `# wasm: NAME…`.
+//! line is `# wasm: NAME…`. Where the second is `# servers`, `$REDIS` and `$NATS` are the URLs of servers of the session's own,
+//! which keep what they acknowledge.
 //!
 //! `SNAPSHOTS=overwrite cargo test -p tasq-host --test cli` writes down what is; read the difference before you keep it.
 
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use snapbox::{Assert, Data};
+use tasq_tests::fixture::nats::Version;
+use tasq_tests::fixture::{nats, redis};
 use tasq_tests::guests;
 
 /// One test per session, and one that no session is without its test.
@@ -57,6 +60,7 @@ sessions! {
     status,
     logs,
     doctor,
+    servers,
 }
 
 #[test]
@@ -110,12 +114,14 @@ fn play(name: &str) {
     let home = tempfile::tempdir().unwrap();
     let handlers = expected.lines().next().and_then(|line| line.strip_prefix("# wasm: "));
     handlers.into_iter().flat_map(str::split_whitespace).for_each(|name| put_handler(name, home.path()));
+    let servers = (expected.lines().nth(1) == Some("# servers")).then(Servers::start);
+    let urls = servers.as_ref().map(Servers::urls).unwrap_or_default();
     let mut seen = String::new();
     for line in expected.lines() {
         match line.strip_prefix("$ ") {
             Some(command) => {
                 writeln!(seen, "$ {command}").unwrap();
-                seen.push_str(&answer(command, home.path()));
+                seen.push_str(&answer_with(command, home.path(), &urls));
             }
             None if line.is_empty() || line.starts_with('#') => writeln!(seen, "{line}").unwrap(),
             None => {}
@@ -132,8 +138,31 @@ fn put_handler(name: &str, home: &Path) {
     std::fs::copy(component, home.join("wasm").join(name).with_extension("wasm")).unwrap();
 }
 
+/// One of each, for a session.
+struct Servers {
+    _folder: tempfile::TempDir,
+    redis: redis::Server,
+    nats: nats::Server,
+}
+
+impl Servers {
+    fn start() -> Servers {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = redis::Server::durable(folder.path());
+        Servers { redis, nats: nats::Server::start_synced(Version::Newest), _folder: folder }
+    }
+
+    fn urls(&self) -> Vec<(&'static str, String)> {
+        vec![("REDIS", self.redis.address()), ("NATS", format!("nats://{}", self.nats.address()))]
+    }
+}
+
 /// Exit code, stdout and stderr of `command`.
 fn answer(command: &str, folder: &Path) -> String {
+    answer_with(command, folder, &[])
+}
+
+fn answer_with(command: &str, folder: &Path, variables: &[(&str, String)]) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_tasq-host"));
     let path = std::env::var("PATH").unwrap_or_default();
     // What hangs is a failure like another, and leaves nothing running.
@@ -143,6 +172,7 @@ fn answer(command: &str, folder: &Path) -> String {
         .env_clear()
         .env("PATH", format!("{}:{path}", binary.parent().unwrap().display()))
         .env("HOME", folder)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .output()
         .unwrap();

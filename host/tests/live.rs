@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tasq_tests::guests;
+use tasq_tests::processes::until;
 
 /// Runs `command` in `home`.
 fn sh(command: &str, home: &Path) -> Output {
@@ -75,6 +76,31 @@ fn a_pipe_has_none() {
         let text = String::from_utf8_lossy(&text);
         assert!(text.contains("stopped") && !text.contains(" · ") && !text.contains('\u{1b}'), "{text:?}");
     }
+}
+
+#[test]
+fn a_worker_ends_with_its_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("wasm")).unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_tasq-host"));
+    let run = format!("{} run --handlers wasm", binary.display());
+    let mut terminal = Command::new("script")
+        .args(["-qec", &run, "/dev/null"])
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let workers = |number: usize| {
+        let status = sh("tasq-host status --json", home.path());
+        let told = format!("\"workers\":{number},");
+        String::from_utf8(status.stdout).unwrap().contains(&told).then_some(())
+    };
+    until("it works", || workers(1));
+    // SIGKILL: nobody is left to hand anything on but the kernel.
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    until("it has ended as well", || workers(0));
 }
 
 #[test]

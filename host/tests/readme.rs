@@ -3,7 +3,8 @@
 //! A line that begins with `$ ` is typed; what follows it is what the terminal shows, where `[..]` stands for anything
 //! within a line and a line `...` for any lines. A command must succeed, unless `echo $?` comes next.
 //! ```` ```console background ```` is another terminal, where the command goes on until the next such block, or the
-//! end, stops it. A block with a file's name, ```` ```rust src/lib.rs ````, is written there.
+//! end, stops it. A block with a file's name, ```` ```rust src/lib.rs ````, is written there. Where it says
+//! `redis://localhost` or `nats://localhost`, servers of the test's own stand in.
 //!
 //! The shell stands in a folder that looks like a clone, so that nothing is left in the repository: its sources are
 //! there as links, and `cargo` and `make` called in it work in the repository, with what is built already.
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use snapbox::{Assert, Data};
+use tasq_tests::fixture::nats::Version;
+use tasq_tests::fixture::{nats, redis};
 use tasq_tests::guests;
 
 /// Ends what the shell prints for one command; no program prints it.
@@ -43,7 +46,13 @@ fn the_readme_can_be_followed() {
     // What commands build is compiled here once, under the lock that other tests wait at.
     guests::example("add");
     let checkout = Checkout::new();
-    let mut shell = Shell::start(&checkout);
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    // As a package's redis-server, with `appendonly yes`.
+    let redis = redis::Server::start(&["--save", "", "--appendonly", "yes", "--dir", folder]);
+    let nats = nats::Server::start(Version::Newest, "");
+    let servers = [("redis://localhost", redis.address()), ("nats://localhost", format!("nats://{}", nats.address()))];
+    let mut shell = Shell::start(&checkout, servers);
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let mut seen = String::new();
     let mut lines = readme.lines().peekable();
@@ -154,10 +163,12 @@ struct Shell {
     typed: ChildStdin,
     shown: BufReader<ChildStdout>,
     works_in_background: bool,
+    /// Servers as the README names them, and where they are.
+    servers: [(&'static str, String); 2],
 }
 
 impl Shell {
-    fn start(checkout: &Checkout) -> Shell {
+    fn start(checkout: &Checkout, servers: [(&'static str, String); 2]) -> Shell {
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new("timeout");
         command.args([PATIENCE, "sh"]).current_dir(checkout.folder());
@@ -171,7 +182,7 @@ impl Shell {
         command.env("CARGO_TERM_COLOR", "never");
         let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (typed, shown) = (shell.stdin.take().unwrap(), BufReader::new(shell.stdout.take().unwrap()));
-        let mut shell = Shell { shell, typed, shown, works_in_background: false };
+        let mut shell = Shell { shell, typed, shown, works_in_background: false, servers };
         shell.run("exec 2>&1");
         shell
     }
@@ -182,7 +193,7 @@ impl Shell {
         for (at, line) in block.iter().enumerate() {
             let Some(command) = line.strip_prefix("$ ") else { continue };
             let next = block.get(at + 1).copied();
-            let (shown, code) = self.run(command);
+            let (shown, code) = self.run_with_servers(command);
             let may_fail = block[at + 1..].iter().find(|line| line.starts_with("$ ")) == Some(&"$ echo $?");
             assert!(code == 0 || may_fail, "$ {command}\n{shown}\nexit code {code}");
             writeln!(seen, "$ {command}").unwrap();
@@ -192,6 +203,14 @@ impl Shell {
             }
         }
         seen
+    }
+
+    /// The same as [`Shell::run`], with the servers where they are.
+    fn run_with_servers(&mut self, command: &str) -> (String, i32) {
+        let servers = self.servers.clone();
+        let typed = servers.iter().fold(command.to_owned(), |text, (name, there)| text.replace(name, there));
+        let (shown, code) = self.run(&typed);
+        (servers.iter().fold(shown, |text, (name, there)| text.replace(there, name)), code)
     }
 
     /// What the terminal shows for a command, and its exit code.

@@ -231,13 +231,13 @@ impl Model {
         let Some(task) = self.current(&end.run) else { return Settled::Stale };
         match &end.ending {
             Ending::Done | Ending::Cancelled => self.bury(&end.run.id, now),
-            Ending::Dead { keep } => task.stand = Stand::Dead { since: now, until: now.plus(*keep) },
+            Ending::Dead { keep, failed } => {
+                failed.iter().for_each(|failed| task.fail(failed));
+                task.stand = Stand::Dead { since: now, until: now.plus(*keep) };
+            }
             Ending::Park => task.stand = Stand::Parked,
             Ending::Retry { after, failed } => {
-                task.failed += 1;
-                task.history.push(failed.clone());
-                let surplus = task.history.len().saturating_sub(HISTORY);
-                task.history.drain(..surplus);
+                task.fail(failed);
                 (task.due_at, task.stand) = (now.plus(*after), Stand::Waiting { passed: false });
             }
             Ending::Snooze { after } | Ending::Release { after } => {
@@ -268,6 +268,13 @@ impl Model {
 }
 
 impl Task {
+    fn fail(&mut self, failed: &FailedRun) {
+        self.failed += 1;
+        self.history.push(failed.clone());
+        let surplus = self.history.len().saturating_sub(HISTORY);
+        self.history.drain(..surplus);
+    }
+
     /// The states that it may be seen in.
     pub fn states(&self, now: Timestamp) -> &'static [State] {
         match self.stand {

@@ -96,13 +96,18 @@ pub fn failed(delivery: &Delivery) -> FailedRun {
     FailedRun { attempt: delivery.failed + 1, run: delivery.run.number, at: delivery.reserved_at, failure }
 }
 
+/// A death that leaves nothing to the history, as that of a run whose end was refused.
+pub fn death(keep: Duration) -> Ending {
+    Ending::Dead { keep, failed: None }
+}
+
 /// Every way to end a run, to try them all.
 pub fn every_ending(delivery: &Delivery) -> [Ending; 7] {
     [
         Ending::Done,
         retry(delivery, Duration::ZERO),
         Ending::Snooze { after: Duration::ZERO },
-        Ending::Dead { keep: DAY },
+        Ending::Dead { keep: DAY, failed: Some(failed(delivery)) },
         Ending::Cancelled,
         Ending::Release { after: Duration::ZERO },
         Ending::Park,

@@ -67,7 +67,7 @@ async fn reserve(backend: &Backend, handlers: &[&str], max: usize) -> Vec<Delive
 async fn settle(backend: &Backend, taken: &Delivery, result: std::result::Result<&'static str, Failure>) {
     let (state, ending) = match result {
         Ok(_) => (State::Done, Ending::Done),
-        Err(_) => (State::Dead, Ending::Dead { keep: RETENTION }),
+        Err(_) => (State::Dead, Ending::Dead { keep: RETENTION, failed: None }),
     };
     let record = Record {
         id: taken.run.id.clone(),

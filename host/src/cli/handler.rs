@@ -1,4 +1,4 @@
-//! `tasq-host handler …`: make and build handlers, look at them and try them, without a broker.
+//! `tasq-host handler …`: make and build handlers, look at them and try them, without a broker; and see what workers have.
 
 use std::path::Path;
 
@@ -13,6 +13,7 @@ mod list;
 mod new;
 mod precompile;
 mod run;
+mod served;
 mod workplace;
 
 /// Make and build handlers, look at them, and try them without a broker
@@ -39,7 +40,7 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
         Command::Build(args) => build::run(&args, &config),
         Command::Check(args) => check::run(&args, &config),
         Command::Inspect(args) => inspect::run(&args, &config),
-        Command::List(args) => list::run(&args, &config),
+        Command::List(args) => list::run(args, config).await,
         Command::New(args) => new::run(&args),
         Command::Precompile(args) => precompile::run(&args, &config),
         Command::Run(args) => run::run(args, config).await,

@@ -62,6 +62,11 @@ fn spell_out(text: &str, keep: impl Fn(char) -> bool) -> String {
     shown
 }
 
+/// As much of a digest as tells versions apart; --json has all of it.
+pub(crate) fn digest(digest: &str) -> String {
+    one_line(digest).chars().take("sha256:".len() + 12).collect()
+}
+
 /// Columns as wide as their widest cell, two spaces between them; the first row is the head.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -41,25 +41,25 @@ pub(crate) async fn run(command: Command, config: Config) -> Result<(), Error> {
     }
 }
 
-/// A line of `queue list --json`, and `queue show --json`.
+/// A line of `queue list --json`, `queue show --json`, and a queue in `status --json`.
 #[derive(Debug, Serialize)]
-struct QueueView {
-    queue: String,
-    scheduled: u64,
-    pending: u64,
-    running: u64,
-    parked: u64,
-    dead: u64,
-    paused: bool,
+pub(super) struct QueueView {
+    pub(super) queue: String,
+    pub(super) scheduled: u64,
+    pub(super) pending: u64,
+    pub(super) running: u64,
+    pub(super) parked: u64,
+    pub(super) dead: u64,
+    pub(super) paused: bool,
     /// Such as `100/s`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<String>,
+    pub(super) rate: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    concurrency: Option<u32>,
+    pub(super) concurrency: Option<u32>,
 }
 
 impl QueueView {
-    fn of(depth: &Depth) -> QueueView {
+    pub(super) fn of(depth: &Depth) -> QueueView {
         let Depth { queue, scheduled, pending, running, parked, dead, settings, .. } = depth;
         QueueView {
             queue: queue.to_string(),
@@ -74,8 +74,8 @@ impl QueueView {
         }
     }
 
-    /// Its settings, for people.
-    fn settings(&self) -> String {
+    /// What holds for it, for people; empty where nothing does.
+    pub(super) fn settings(&self) -> String {
         let paused = self.paused.then(|| "paused".to_owned());
         let rate = self.rate.as_ref().map(|rate| format!("at most {rate}"));
         let concurrency = self.concurrency.map(|most| format!("{most} at once"));

@@ -1,5 +1,6 @@
 //! `tasq-host run`: a worker, from its start to its last word.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use tasq_host::backend::Backend;
@@ -8,7 +9,7 @@ use tasq_host::client::Synced;
 use tasq_host::task::Name;
 use tasq_host::worker::{self, Options, Queues, Summary};
 use tasq_host::{Client, backend, sandbox};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::error::{Code, Error};
@@ -24,9 +25,10 @@ pub(super) const MAX_LOST: u32 = 3;
 
 /// Run tasks: a worker that takes them from its queues and runs their handlers
 ///
-/// The first SIGTERM or Ctrl-C takes no more tasks and lets running ones finish; the second gives them back at once,
-/// without charging an attempt. Files that are put into the handlers folder, replaced or removed take effect at once
-/// (SIGHUP looks again); runs in progress finish on the version they began with. Several workers may share a broker.
+/// The first SIGTERM or Ctrl-C, or the end of its terminal, takes no more tasks and lets running ones finish; the second
+/// gives them back at once, without charging an attempt. Files that are put into the handlers folder, replaced or removed
+/// take effect at once (SIGHUP looks again); runs in progress finish on the version they began with. Settings, schedules of
+/// the file and secrets are read once, at the start. Several workers may share a broker.
 /// On a terminal the last line shows how it goes, unless logs are JSON.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -106,11 +108,13 @@ fn queues(asked: &[Share]) -> Queues {
     }
 }
 
-/// Resolve at the first and at the second SIGTERM or Ctrl-C.
+/// Resolve at the first and at the second SIGTERM or Ctrl-C. The end of the terminal that it was started on counts as one.
 fn stops() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), Error> {
     let failed = |error: std::io::Error| Error::new(Code::Failed, format!("signals can't be listened for: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let on_terminal = std::io::stderr().is_terminal();
     let (first, stop) = oneshot::channel::<()>();
     let (second, stop_now) = oneshot::channel::<()>();
     tokio::spawn(async move {
@@ -120,6 +124,7 @@ fn stops() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), Error
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = terminal_gone(&mut hangup), if on_terminal => {}
             }
             tracing::info!("stopping: {which}");
             supervise::stopping();
@@ -134,6 +139,11 @@ fn stops() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), Error
         }
     };
     Ok((resolved(stop), resolved(stop_now)))
+}
+
+/// A worker must not outlive the terminal that shows it. Any other SIGHUP is a wish to look at the folder again.
+async fn terminal_gone(hangup: &mut Signal) {
+    while hangup.recv().await.is_some() && std::io::stderr().is_terminal() {}
 }
 
 fn say_hello(config: &Config, sandbox: &sandbox::Sandbox, options: &Options) {

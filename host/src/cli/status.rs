@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::error::Error;
+use super::queue::QueueView;
 use super::{connect, output};
 use crate::config::Config;
 use tasq_host::backend;
@@ -65,16 +66,6 @@ struct Total {
 }
 
 #[derive(Debug, Serialize)]
-struct QueueView {
-    queue: Name,
-    pending: u64,
-    running: u64,
-    scheduled: u64,
-    parked: u64,
-    dead: u64,
-}
-
-#[derive(Debug, Serialize)]
 struct WorkerView {
     id: String,
     queues: Vec<Name>,
@@ -110,7 +101,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     loop {
         let depths = connect::within(&config, backend.operations.depths(SOON)).await?;
         let workers = connect::within(&config, backend.operations.workers()).await?;
-        let status = Status::of(config.broker.to_string(), depths, &workers);
+        let status = Status::of(config.broker.to_string(), &depths, &workers);
         if args.json {
             output::json(&status)?;
         } else {
@@ -140,8 +131,8 @@ fn show(status: &Status, watch: bool) -> std::io::Result<()> {
 }
 
 impl Status {
-    fn of(broker: String, depths: Vec<Depth>, workers: &[WorkerReport]) -> Status {
-        let queues: Vec<QueueView> = depths.into_iter().map(QueueView::of).collect();
+    fn of(broker: String, depths: &[Depth], workers: &[WorkerReport]) -> Status {
+        let queues: Vec<QueueView> = depths.iter().map(QueueView::of).collect();
         let handlers = handlers(workers);
         let workers: Vec<WorkerView> = workers.iter().map(WorkerView::of).collect();
         let told = || workers.iter().filter_map(|worker| worker.activity.as_ref());
@@ -155,13 +146,6 @@ impl Status {
             failed_per_second: told().fold(0.0, |sum, activity| sum + activity.failed_per_second),
         };
         Status { at: System.now().to_string(), broker, total, queues, workers, handlers }
-    }
-}
-
-impl QueueView {
-    fn of(depth: Depth) -> QueueView {
-        let Depth { queue, scheduled, soon: _, pending, running, parked, dead, settings: _ } = depth;
-        QueueView { queue, pending, running, scheduled, parked, dead }
     }
 }
 

@@ -122,6 +122,10 @@ pub(crate) const KEYS: &[Key] = &[
         about: "Resetting memory by PAGEMAP_SCAN, which is quicker: where it is safe, or never",
     },
     Key {
+        name: "defaults.queue", flag: None, variable: "TASQ_DEFAULT_QUEUE", kind: Kind::Name, default: Nothing("default"),
+        about: "Where tasks go for which neither they nor the handler's manifest name a queue; a worker announces it",
+    },
+    Key {
         name: "defaults.max_retries", flag: None, variable: "TASQ_DEFAULT_MAX_RETRIES",
         kind: Kind::Number(0, u32::MAX), default: Is("25"),
         about: "Runs after the first failed one, where neither task nor manifest says how many",

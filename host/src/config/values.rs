@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     RunMemory,
     Backoff,
     OneOf(&'static [&'static str]),
+    /// A queue.
+    Name,
     /// Handlers.
     Names,
     Texts,
@@ -57,7 +59,7 @@ impl Kind {
             Kind::Backoff => text::backoff(text).map(drop),
             Kind::OneOf(choices) if choices.contains(&text) => Ok(()),
             Kind::OneOf(choices) => Err(format!("expected {}", choices.join(" or "))),
-            Kind::Names => name(text).map(drop),
+            Kind::Name | Kind::Names => name(text).map(drop),
         }
     }
 
@@ -88,7 +90,7 @@ impl Kind {
             Kind::Size | Kind::RunMemory => "SIZE",
             Kind::Backoff => "BACKOFF",
             Kind::OneOf(_) => "WHICH",
-            Kind::Names | Kind::Texts => "NAME",
+            Kind::Name | Kind::Names | Kind::Texts => "NAME",
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Operator {
 /// What a handler gets whose manifest doesn't say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
+    /// Where tasks for it go unless the producer says otherwise.
+    pub queue: Option<Name>,
     /// Runs allowed after the first failed one.
     pub max_retries: Option<u32>,
     /// Delays between attempts.
@@ -67,6 +69,7 @@ impl Operator {
         within("memory", asked.memory, ceilings.memory, |memory| memory.to_string())?;
         within("concurrency", asked.concurrency, ceilings.concurrency, |runs| runs.to_string())?;
         Ok(Manifest {
+            queue: asked.queue.or_else(|| defaults.queue.clone()),
             max_retries: asked.max_retries.or(least(defaults.max_retries, ceilings.max_retries)),
             backoff: asked.backoff.or(defaults.backoff),
             timeout: asked.timeout.or(least(defaults.timeout.or(Some(TIMEOUT)), ceilings.timeout)),
@@ -147,11 +150,16 @@ mod tests {
 
     #[test]
     fn what_a_manifest_leaves_open_is_the_operators_then_the_hosts() {
-        let defaults = Defaults { timeout: Some(7 * SECOND), max_retries: Some(1), ..Defaults::default() };
+        let queue = |name: &str| Some(name.parse::<Name>().unwrap());
+        let (timeout, max_retries) = (Some(7 * SECOND), Some(1));
+        let defaults = Defaults { queue: queue("bulk"), timeout, max_retries, ..Defaults::default() };
         let operator = Operator { defaults, ..Operator::default() };
         let settled = operator.settle(Manifest { timeout: Some(SECOND), ..Manifest::default() }).unwrap();
         assert_eq!((settled.timeout, settled.max_retries, settled.cpu), (Some(SECOND), Some(1), Some(CPU)));
-        assert_eq!(operator.settle(Manifest::default()).unwrap().timeout, Some(7 * SECOND));
+        let open = operator.settle(Manifest::default()).unwrap();
+        assert_eq!((open.timeout, open.queue), (Some(7 * SECOND), queue("bulk")));
+        let mail = operator.settle(Manifest { queue: queue("mail"), ..Manifest::default() }).unwrap();
+        assert_eq!(mail.queue, queue("mail"));
         assert_eq!(Operator::default().settle(Manifest::default()).unwrap().concurrency, None);
     }
 

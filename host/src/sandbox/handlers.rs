@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
@@ -22,6 +23,7 @@ use super::output::printable;
 use super::program::{Code, Linkers};
 use super::secrets::Secrets;
 use super::{Handler, Loaded, MEMORY, Manifest, Refusal};
+use crate::clock::{Clock, System};
 use crate::task::{Name, truncate};
 
 /// Larger files are refused unread.
@@ -116,7 +118,17 @@ impl Loader {
         check_memory(file, &code, &manifest)?;
         let secrets = self.secrets(file, &manifest)?;
         let reach = self.reach(file, &manifest, &secrets)?;
-        Ok(Arc::new(Handler { name, digest: wasm.digest.into(), manifest, compiled, program, secrets, reach }))
+        Ok(Arc::new(Handler {
+            name,
+            digest: wasm.digest.into(),
+            manifest,
+            compiled,
+            since: System.now(),
+            running: AtomicUsize::new(0),
+            program,
+            secrets,
+            reach,
+        }))
     }
 
     fn secrets(&self, file: &Path, manifest: &Manifest) -> Result<Secrets, Refusal> {

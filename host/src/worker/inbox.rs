@@ -205,7 +205,7 @@ fn end(tracked: Tracked, why: String) -> End {
         told: true,
     };
     let effects = vec![Effect::Record(Arc::new(record))];
-    End { run, ending: Ending::Dead { keep: RETENTION_DEAD }, effects }
+    End { run, ending: Ending::Dead { keep: RETENTION_DEAD, failed: None }, effects }
 }
 
 #[cfg(test)]

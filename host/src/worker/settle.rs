@@ -75,7 +75,7 @@ async fn settle(backend: &Backend, mut ends: Vec<End>) -> Result<Vec<(Kind, Sett
 async fn bury(backend: &Backend, ends: Vec<End>, why: &Error) -> Result<Vec<(Kind, Settled)>> {
     let dead = |End { run, .. }| {
         tracing::error!(task = %run.id, queue = %run.queue, run = run.number, "its end is refused, so it goes to the dead letters: {why}");
-        End { run, ending: Ending::Dead { keep: RETENTION_DEAD }, effects: Vec::new() }
+        End { run, ending: Ending::Dead { keep: RETENTION_DEAD, failed: None }, effects: Vec::new() }
     };
     let ends: Vec<End> = ends.into_iter().map(dead).collect();
     try_to_settle(backend, &ends).await

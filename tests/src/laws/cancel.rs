@@ -140,7 +140,7 @@ pub async fn a_wish_names_the_run_that_was_seen(f: Fixture) {
     assert_eq!(cancel(&f, cancelling("a", 0)).await, Cancel::Moved);
     assert_eq!(cancel(&f, cancelling("a", 2)).await, Cancel::Moved);
     assert_eq!(f.extend(&delivery.run, f.beats(10)).await, Held::Kept);
-    f.end(&delivery, Ending::Dead { keep: DAY }).await;
+    f.end(&delivery, death(DAY)).await;
     assert_eq!(cancel(&f, cancelling("a", 1)).await, Cancel::Gone);
     assert_eq!(cancel(&f, cancelling("never", 0)).await, Cancel::Gone);
     assert_eq!(f.tracked("a").await.state, State::Dead);

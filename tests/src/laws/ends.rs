@@ -131,7 +131,7 @@ pub async fn a_dead_task_is_kept_as_a_dead_letter(f: Fixture) {
     let first = f.running(task("a")).await;
     f.end(&first, retry(&first, Duration::ZERO)).await;
     let second = f.take_one().await;
-    assert_eq!(f.end(&second, Ending::Dead { keep: f.beats(20) }).await, Settled::Applied);
+    assert_eq!(f.end(&second, death(f.beats(20))).await, Settled::Applied);
     f.pass(f.beats(19)).await;
     f.nothing(&f.asking(1)).await;
     let dead = f.tracked("a").await;
@@ -145,11 +145,11 @@ pub async fn a_dead_task_is_kept_as_a_dead_letter(f: Fixture) {
 pub async fn dead_letters_stay_bounded(f: Fixture) {
     f.push(on_queue("other", vec![task("neighbour")])).await;
     let neighbour = f.take(&asking(&["other"], &["h"], 1, DAY)).await;
-    f.end(&neighbour[0], Ending::Dead { keep: DAY }).await;
+    f.end(&neighbour[0], death(DAY)).await;
     for batch in 0..(KEEP_DEAD + 1_000) / 1_000 {
         f.push(tasks(&format!("b{batch}-"), 1_000)).await;
         let taken = f.take(&f.asking(1_000)).await;
-        let ends = taken.iter().map(|delivery| end(&delivery.run, Ending::Dead { keep: DAY })).collect();
+        let ends = taken.iter().map(|delivery| end(&delivery.run, death(DAY))).collect();
         f.backend.broker.settle(ends).await.expect("settle");
         f.pass(f.beats(1)).await;
     }
@@ -178,7 +178,7 @@ pub async fn ends_are_answered_in_order(f: Fixture) {
 pub async fn a_record_is_written_with_the_end(f: Fixture) {
     for (text, ending, state) in [
         ("done", Ending::Done, State::Done),
-        ("dead", Ending::Dead { keep: DAY }, State::Dead),
+        ("dead", death(DAY), State::Dead),
         ("cancelled", Ending::Cancelled, State::Cancelled),
     ] {
         let delivery = f.running(task(text)).await;

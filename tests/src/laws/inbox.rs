@@ -134,7 +134,7 @@ pub async fn a_task_that_could_never_run_becomes_a_dead_letter(f: Fixture) {
     let dead = |text: &str, number| {
         let record = ended(text, "q", State::Dead, (f.now(), f.now()), DAY);
         let run = Run { queue: name("q"), id: id(text), number };
-        recorded(&run, Ending::Dead { keep: DAY }, record)
+        recorded(&run, Ending::Dead { keep: DAY, failed: None }, record)
     };
     let answers = f.backend.operations.cancel(vec![dead("a", 0), dead("b", 0), dead("c", 0)]).await.expect("cancel");
     assert_eq!(answers, [Cancel::Done, Cancel::Done, Cancel::Gone]);

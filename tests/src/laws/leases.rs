@@ -90,7 +90,7 @@ pub async fn extend_tells_whose_lease_is_gone(f: Fixture) {
     let held = f.take(&f.asking(5)).await;
     f.end(&held[0], Ending::Done).await;
     f.end(&held[1], Ending::Snooze { after: Duration::ZERO }).await;
-    f.end(&held[2], Ending::Dead { keep: DAY }).await;
+    f.end(&held[2], death(DAY)).await;
     let again = f.take_one().await;
     assert_eq!(again.run, Run { number: 2, ..held[1].run.clone() });
     let unknown = Run { id: id("unknown"), ..held[0].run.clone() };

@@ -8,7 +8,7 @@ use crate::nouns::*;
 
 async fn dead(f: &Fixture, message: Message) -> tasq_host::broker::Delivery {
     let delivery = f.running(message).await;
-    f.end(&delivery, Ending::Dead { keep: f.beats(500) }).await;
+    f.end(&delivery, death(f.beats(500))).await;
     delivery
 }
 
@@ -25,7 +25,7 @@ pub async fn a_revived_task_has_all_its_retries_again(f: Fixture) {
     f.pass(f.beats(11)).await;
     let third = f.take_one().await;
     assert_eq!((third.failed, third.lost), (1, 1));
-    f.end(&third, Ending::Dead { keep: DAY }).await;
+    f.end(&third, Ending::Dead { keep: DAY, failed: Some(failed(&third)) }).await;
     f.pass(f.beats(3)).await;
     let before = f.now();
     assert_eq!(revive(&f, &["a"]).await, [Revive::Done]);
@@ -33,7 +33,8 @@ pub async fn a_revived_task_has_all_its_retries_again(f: Fixture) {
     assert_eq!((tracked.state, tracked.failed, tracked.lost, tracked.run), (State::Pending, 0, 0, 3));
     assert!(tracked.due_at >= before);
     let fourth = f.take_one().await;
-    assert_eq!((fourth.run.number, fourth.failed, fourth.lost, fourth.history.len()), (4, 0, 0, 1));
+    assert_eq!((fourth.run.number, fourth.failed, fourth.lost, fourth.history.len()), (4, 0, 0, 2));
+    assert_eq!(fourth.history, [failed(&first), failed(&third)], "what it died of as well");
     f.end(&fourth, Ending::Done).await;
     assert_eq!(f.standing("a").await, None);
 }
@@ -104,7 +105,7 @@ pub async fn a_removed_letter_is_gone(f: Fixture) {
 pub async fn a_revived_task_is_not_cancelled(f: Fixture) {
     let delivery = f.running(task("a")).await;
     f.backend.operations.cancel(vec![end(&delivery.run, Ending::Cancelled)]).await.expect("cancel");
-    f.end(&delivery, Ending::Dead { keep: DAY }).await;
+    f.end(&delivery, death(DAY)).await;
     assert_eq!(revive(&f, &["a"]).await, [Revive::Done]);
     assert!(!f.take_one().await.cancelled);
 }

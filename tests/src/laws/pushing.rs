@@ -96,7 +96,7 @@ pub async fn a_dead_letters_id_stays_taken(f: Fixture) {
     let remembered_longer = Message { remember: Some(f.beats(5)), ..task("b") };
     for (message, keep) in [(&kept_longer, 5), (&remembered_longer, 1)] {
         let delivery = f.running(message.clone()).await;
-        f.end(&delivery, Ending::Dead { keep: f.beats(keep) }).await;
+        f.end(&delivery, death(f.beats(keep))).await;
     }
     f.pass(f.beats(4)).await;
     assert!(!f.push_one(kept_longer.clone()).await);

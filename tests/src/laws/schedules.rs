@@ -116,7 +116,7 @@ pub async fn a_tick_is_skipped_while_the_last_task_is_unfinished(f: Fixture) {
     assert_eq!(next().await, Ticked::Pushed);
     let second = f.take_one().await;
     assert_eq!((second.run.id.as_str(), next().await), ("t4", Ticked::Skipped));
-    f.end(&second, Ending::Dead { keep: DAY }).await;
+    f.end(&second, death(DAY)).await;
     assert_eq!(f.tracked("t4").await.state, State::Dead);
     assert_eq!(next().await, Ticked::Pushed);
 }

@@ -37,7 +37,7 @@ pub async fn a_key_is_held_until_its_task_is_done(f: Fixture) {
 
 /// So do a dead and a cancelled task.
 pub async fn dead_and_cancelled_tasks_release_their_key(f: Fixture) {
-    for (text, ending) in [("a", Ending::Dead { keep: DAY }), ("b", Ending::Cancelled)] {
+    for (text, ending) in [("a", death(DAY)), ("b", Ending::Cancelled)] {
         let delivery = f.running(holding(text)).await;
         f.end(&delivery, ending).await;
     }

@@ -23,7 +23,7 @@ async fn one_of_each(f: &Fixture) {
         let ending = match text {
             "done" => Ending::Done,
             "cancelled" => Ending::Cancelled,
-            _ => Ending::Dead { keep: DAY },
+            _ => death(DAY),
         };
         f.end(&delivery, ending).await;
     }
@@ -180,7 +180,7 @@ pub async fn listeners_hear_of_ends(f: Fixture) {
     f.end(&first, retry(&first, Duration::ZERO)).await;
     let second = f.take_one().await;
     f.end(&first, Ending::Done).await;
-    f.end(&second, Ending::Dead { keep: DAY }).await;
+    f.end(&second, death(DAY)).await;
     let third = f.running(task("b")).await;
     f.end(&third, Ending::Done).await;
     let mut heard = Vec::new();

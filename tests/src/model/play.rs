@@ -128,7 +128,7 @@ impl Play {
         let mut ending = every_ending(delivery)[finish.ending].clone();
         match &mut ending {
             Ending::Retry { after, .. } | Ending::Snooze { after } | Ending::Release { after } => *after = finish.span,
-            Ending::Dead { keep } => *keep = finish.span,
+            Ending::Dead { keep, .. } => *keep = finish.span,
             Ending::Done | Ending::Cancelled | Ending::Park => {}
         }
         let state = match ending {

@@ -7,7 +7,7 @@ use tasq_host::broker::{End, Message};
 use tasq_host::codec;
 use tasq_host::task::{Ending, Name, Priority, State, Task, TaskId, TaskOptions};
 use tasq_tests::fixture::redis::Server;
-use tasq_tests::nouns::{record, recorded, retry, task};
+use tasq_tests::nouns::{death, record, recorded, retry, task};
 
 use super::{open, take_all};
 
@@ -54,7 +54,7 @@ async fn a_crowd_that_has_ended_leaves_nothing_behind() {
         };
         let rest = taken.iter().enumerate().filter(|(n, _)| n % 3 > 0).map(|(_, d)| d);
         let (dead, done): (Vec<_>, Vec<_>) = rest.partition(|d| d.run.id.as_str().ends_with('1'));
-        let dead = dead.into_iter().map(end(Ending::Dead { keep: brief }, State::Dead));
+        let dead = dead.into_iter().map(end(death(brief), State::Dead));
         let done = done.into_iter().map(end(Ending::Done, State::Done));
         backend.broker.settle(dead.chain(done).collect()).await.unwrap();
         let again = take_all(&backend).await;

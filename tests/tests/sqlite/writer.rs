@@ -10,7 +10,7 @@ use tasq_host::clock::{Clock, System};
 use tasq_host::error::{ErrorKind, Result};
 use tasq_host::results::KEEP_DEAD;
 use tasq_host::task::{Ending, Run, State};
-use tasq_tests::nouns::{DAY, end, ended, id, name, record, recorded, task, tasks};
+use tasq_tests::nouns::{DAY, death, end, ended, id, name, record, recorded, task, tasks};
 
 use super::{LIMIT, Place, done, open, request, waiting};
 
@@ -183,7 +183,7 @@ async fn what_is_over_a_cap_is_dropped_chunk_by_chunk_and_whole() {
     for chunk in tasks("t", KEEP_DEAD + 2_500).chunks(1_000) {
         backend.broker.push(chunk.to_vec()).await.unwrap();
         let taken = backend.broker.reserve(&request(chunk.len())).await.unwrap();
-        let dead = |task: &Delivery| recorded(&task.run, Ending::Dead { keep: DAY }, record(task, State::Dead, DAY));
+        let dead = |task: &Delivery| recorded(&task.run, death(DAY), record(task, State::Dead, DAY));
         backend.broker.settle(taken.iter().map(dead).collect()).await.unwrap();
     }
     let tables = ["tasq_records", "tasq_tasks", "tasq_envelopes"];

@@ -35,7 +35,7 @@ impl Layout {
             }
         }
         match end.ending {
-            Ending::Dead { keep } => self.keep_dead(&id, now, keep),
+            Ending::Dead { keep, .. } => self.keep_dead(&id, now, keep),
             _ => self.bury(&id, now),
         }
         end.effects.into_iter().for_each(|effect| self.apply(effect, now));

@@ -46,12 +46,16 @@ impl Layout {
                 self.bury(&run.id, now);
                 (ended, waits) = (Some(Signal::Ended(run.id)), frees);
             }
-            Ending::Dead { keep } => {
+            Ending::Dead { keep, failed } => {
+                self.add_failure(&run.id, failed);
                 self.keep_dead(&run.id, now, keep);
                 (ended, waits) = (Some(Signal::Ended(run.id)), frees);
             }
-            Ending::Retry { after, failed } => self.wait(&run.id, after, Some(failed), now),
-            Ending::Snooze { after } | Ending::Release { after } => self.wait(&run.id, after, None, now),
+            Ending::Retry { after, failed } => {
+                self.add_failure(&run.id, Some(failed));
+                self.wait(&run.id, after, now);
+            }
+            Ending::Snooze { after } | Ending::Release { after } => self.wait(&run.id, after, now),
             Ending::Park => self.park(run.id, now),
         }
         for effect in effects {
@@ -70,17 +74,19 @@ impl Layout {
         }
     }
 
-    fn wait(&mut self, id: &TaskId, after: Duration, failed: Option<FailedRun>, now: Timestamp) {
+    fn add_failure(&mut self, id: &TaskId, failed: Option<FailedRun>) {
+        let Some((slot, failed)) = self.tasks.get_mut(id).zip(failed) else { return };
+        slot.failed += 1;
+        if slot.history.len() >= HISTORY {
+            slot.history.remove(0);
+        }
+        slot.history.push(failed);
+    }
+
+    fn wait(&mut self, id: &TaskId, after: Duration, now: Timestamp) {
         let Some(slot) = self.tasks.get_mut(id) else { return };
         let due_at = if slot.cancelled { now } else { now.plus(after) };
         (slot.due_at, slot.stand) = (due_at, Stand::Waiting);
-        if let Some(failed) = failed {
-            slot.failed += 1;
-            if slot.history.len() >= HISTORY {
-                slot.history.remove(0);
-            }
-            slot.history.push(failed);
-        }
         let queue = self.queues.entry(slot.queue.clone()).or_default();
         queue.waiting[slot.priority as usize].insert(slot.place(), id.clone());
     }
@@ -88,7 +94,7 @@ impl Layout {
     fn park(&mut self, id: TaskId, now: Timestamp) {
         let Some(slot) = self.tasks.get_mut(&id) else { return };
         if slot.cancelled {
-            return self.wait(&id, Duration::ZERO, None, now);
+            return self.wait(&id, Duration::ZERO, now);
         }
         slot.stand = Stand::Aside { parked: true };
         let queue = self.queues.entry(slot.queue.clone()).or_default();

@@ -317,7 +317,7 @@ mod tests {
             (
                 20_330,
                 Command::Settle {
-                    ends: vec![end("cb", 1, Ending::Dead { keep: Duration::from_secs(9) }, vec![])],
+                    ends: vec![end("cb", 1, Ending::Dead { keep: Duration::from_secs(9), failed: None }, vec![])],
                     foreign: false,
                 },
             ),
@@ -344,8 +344,8 @@ mod tests {
         let failed = FailedRun { attempt: 1, run: 1, at: Timestamp(1_500), failure };
         let endings = [
             ("a", Ending::Done),
-            ("bb", Ending::Retry { after: Duration::from_secs(1), failed }),
-            ("ccc", Ending::Dead { keep: Duration::from_secs(9) }),
+            ("bb", Ending::Retry { after: Duration::from_secs(1), failed: failed.clone() }),
+            ("ccc", Ending::Dead { keep: Duration::from_secs(9), failed: Some(failed) }),
             ("none", Ending::Park),
         ];
         let end = |(text, ending): (&str, Ending)| {

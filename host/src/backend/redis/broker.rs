@@ -220,7 +220,7 @@ fn queue_of(effect: &Effect) -> &Name {
 fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
     let (how, after) = match &end.ending {
         Ending::Done | Ending::Cancelled => (0, Duration::ZERO),
-        Ending::Dead { keep } => (1, *keep),
+        Ending::Dead { keep, .. } => (1, *keep),
         Ending::Snooze { after } | Ending::Release { after } => (2, *after),
         Ending::Retry { after, .. } => (3, *after),
         Ending::Park => (4, Duration::ZERO),
@@ -241,8 +241,13 @@ fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
 
 /// Gives it what follows from an end.
 fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
-    if let Ending::Retry { failed, .. } = &end.ending {
-        call.arg(wire::failed(failed));
+    let failed = match &end.ending {
+        Ending::Retry { failed, .. } => Some(Some(failed)),
+        Ending::Dead { failed, .. } => Some(failed.as_ref()),
+        _ => None,
+    };
+    if let Some(failed) = failed {
+        call.arg(failed.map(wire::failed).unwrap_or_default());
     }
     for effect in &end.effects {
         let place = blocks.place(queue_of(effect));

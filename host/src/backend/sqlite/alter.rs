@@ -37,7 +37,7 @@ impl Turn<'_> {
             Some(_) => {
                 let task = self.slot(run)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
                 match end.ending {
-                    Ending::Dead { keep } => self.die(run, &task, keep)?,
+                    Ending::Dead { keep, .. } => self.die(run, &task, keep)?,
                     _ => self.leave(run, &task)?,
                 }
                 self.apply(&end.effects)?;

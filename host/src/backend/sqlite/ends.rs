@@ -41,7 +41,10 @@ impl Turn<'_> {
         self.news.runnable |= limited;
         match &end.ending {
             Ending::Done | Ending::Cancelled => self.leave(&end.run, &task)?,
-            Ending::Dead { keep } => self.die(&end.run, &task, *keep)?,
+            Ending::Dead { keep, failed } => {
+                failed.iter().try_for_each(|failed| self.add_failure(task.seq, failed))?;
+                self.die(&end.run, &task, *keep)?
+            }
             Ending::Retry { after, failed } => {
                 self.add_failure(task.seq, failed)?;
                 self.wait(&task, *after)?;

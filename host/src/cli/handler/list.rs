@@ -1,25 +1,34 @@
-//! `tasq-host handler list`: what a folder would serve.
+//! `tasq-host handler list`: what a folder would serve, or what workers do.
 
 use serde::Serialize;
 
 use super::super::error::{Code, Error};
 use super::super::output;
 use super::super::sandbox::{CacheArgs, handlers, load_folder, warn_refused};
+use super::served;
 use crate::config::{Config, HandlersFlag};
 use tasq_host::retry::MAX_RETRIES;
 use tasq_host::sandbox::{CPU, Handler, MEMORY, Manifest, TIMEOUT};
 use tasq_host::task::{Backoff, millis};
 
-/// List the handlers that a folder serves, with their limits
+/// List the handlers that a folder serves, with their limits, or those that workers have
 ///
-/// Files that would be refused are named on stderr, and make it exit with 1.
+/// Of a folder, files that would be refused are named on stderr, and make it exit with 1. Without a folder, or with
+/// --served, it lists each version that a worker of the broker has: which worker (machine-process-random) loaded it and
+/// when, and how many runs of it went on at the worker's last report (each third of its lease, 5 s unless --lease says
+/// otherwise; each second while runs go on that began with a version which was replaced).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  tasq-host handler list --handlers ./wasm")]
+Examples:
+  tasq-host handler list --handlers ./wasm
+  tasq-host handler list --served
+  tasq-host handler list --served --json | jq 'select(.state == \"replaced\")'")]
 pub(crate) struct Args {
     #[command(flatten)]
     _handlers: HandlersFlag,
+    /// What workers have, also where a folder is named
+    #[arg(long, conflicts_with = "run.handlers")]
+    served: bool,
     /// Print one JSON object a line; numbers carry their unit in the name
     #[arg(long)]
     json: bool,
@@ -43,8 +52,12 @@ struct HandlerView {
     memory_bytes: u64,
 }
 
-/// Lists one folder.
-pub(crate) fn run(args: &Args, config: &Config) -> Result<(), Error> {
+/// Lists one folder, or what workers have.
+pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
+    if args.served || config.worker.handlers.is_none() {
+        return served::run(args.json, &config).await;
+    }
+    let config = &config;
     let sandbox = args.cache.open(config)?;
     let loaded = load_folder(&sandbox, handlers(config)?)?;
     let served = sandbox.handlers();
@@ -86,8 +99,7 @@ fn table(handlers: &[HandlerView]) -> String {
     let row = |handler: &HandlerView| {
         vec![
             handler.name.clone(),
-            // As much as tells versions apart; --json has all of it.
-            handler.digest.chars().take("sha256:".len() + 12).collect(),
+            output::digest(&handler.digest),
             handler.queue.clone(),
             handler.concurrency.map_or_else(|| "-".into(), |most| most.to_string()),
             handler.max_retries.to_string(),

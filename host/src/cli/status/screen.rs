@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{ActivityView, HandlerView, QueueView, Status, WorkerView};
+use super::super::output;
+use super::super::queue::QueueView;
+use super::{ActivityView, HandlerView, Status, WorkerView};
 
 /// Without a word of its own: nothing to look at.
 const PLAIN: Style = Style::new();
@@ -84,15 +86,16 @@ fn headline(status: &Status) -> String {
 
 fn queues(queues: &[QueueView]) -> (Vec<Column>, Vec<Vec<Cell>>) {
     let names = ["PENDING", "RUNNING", "SCHEDULED", "PARKED", "DEAD"];
-    let columns = std::iter::once(text("QUEUE", 12)).chain(names.map(number)).collect();
+    let columns = std::iter::once(text("QUEUE", 12)).chain(names.map(number)).chain([text("SETTINGS", 8)]).collect();
     let row = |queue: &QueueView| {
         vec![
-            Cell(queue.queue.to_string(), PLAIN),
+            Cell(queue.queue.clone(), PLAIN),
             count(queue.pending, PLAIN),
             count(queue.running, PLAIN),
             count(queue.scheduled, PLAIN),
             count(queue.parked, WAITS),
             count(queue.dead, DIED),
+            Cell(queue.settings(), if queue.paused { WAITS } else { PLAIN }),
         ]
     };
     (columns, queues.iter().map(row).collect())
@@ -120,9 +123,7 @@ fn workers(workers: &[WorkerView]) -> (Vec<Column>, Vec<Vec<Cell>>) {
 fn handlers(handlers: &[HandlerView]) -> (Vec<Column>, Vec<Vec<Cell>>) {
     let columns = vec![text("HANDLER", 12), text("QUEUE", 12), number("WORKERS"), text("VERSIONS", 19)];
     let row = |handler: &HandlerView| {
-        // As much as tells versions apart; --json has all of it.
-        let short = |digest: &String| digest.chars().take("sha256:".len() + 12).collect::<String>();
-        let versions: Vec<String> = handler.digests.iter().map(short).collect();
+        let versions: Vec<String> = handler.digests.iter().map(|digest| output::digest(digest)).collect();
         vec![
             Cell(handler.name.to_string(), PLAIN),
             Cell(handler.queue.to_string(), PLAIN),
@@ -231,12 +232,15 @@ mod tests {
                 failed_per_second: 0.04,
             },
             queues: vec![QueueView {
-                queue: "q".repeat(64).parse().unwrap(),
+                queue: "q".repeat(64),
+                scheduled: 1,
                 pending: 12_345_678,
                 running: 99_999,
-                scheduled: 1,
                 parked: 0,
                 dead: 7,
+                paused: true,
+                rate: Some("100/s".into()),
+                concurrency: Some(20),
             }],
             workers: vec![worker(&"machine-".repeat(8), Some(busy)), worker("old", None)],
             handlers: vec![HandlerView {
@@ -271,6 +275,7 @@ mod tests {
         let plain = lines(&status(), Some(80), false);
         let coloured = lines(&status(), Some(80), true).join("\n");
         assert!(coloured.contains("\x1b[31m7\x1b[0m"), "dead letters are red: {coloured:?}");
+        assert!(coloured.contains("\x1b[33mpaused, "), "a paused queue is yellow: {coloured:?}");
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain.join("\n"));
         assert!(!plain.join("").contains('\x1b'));
     }

@@ -1,7 +1,9 @@
 //! A task as people read it. What guests wrote in it is spelt out where it could pass for something else.
 
 use super::super::output;
-use super::{ChainView, ErrorView, GroupView, MemberView, Payload, Place, ResultBytes, TaskLine, TaskView};
+use super::task::{ErrorView, Payload};
+use super::together::MemberView;
+use super::{ChainView, GroupView, Place, ResultBytes, TaskLine, TaskView};
 use tasq_host::task::{Failure, Receipt};
 
 /// So much of a payload or result is shown to people.
@@ -102,6 +104,9 @@ impl TaskView {
             facts.push(("component", Some(receipt.digest.to_string()).filter(|digest| !digest.is_empty())));
             facts.extend(receipt.frames.iter().map(|frame| ("frame", Some(frame.clone()))));
             facts.push(("stderr", Some(receipt.stderr.clone()).filter(|stderr| !stderr.is_empty())));
+        }
+        if let Some(lines) = self.log_lines {
+            facts.push(("logs", Some(format!("{lines} lines: tasq-host task logs {}", line.id))));
         }
         let shown = facts.into_iter().filter_map(|(name, value)| value.map(|value| fact(name, &value)));
         shown.collect::<Vec<_>>().join("\n")

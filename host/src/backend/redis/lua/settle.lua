@@ -2,7 +2,7 @@
 --
 -- KEYS: see accept.lua.
 -- ARGV: time, those of accept.lua and ends.lua, the number of ends; for each, what END describes and its id; then for
---       each again the failed run where it has one, and its effects: messages (accept.lua), records (keep.lua) and
+--       each again, of a death or a retry, the failed run or nothing (""), and its effects: messages (accept.lua), records (keep.lua) and
 --       results for a task that waits for them: 2, block and index, then id and result.
 -- Returns 1 or 0 per end: whether it was written. "stale" if there are queues that the caller doesn't know.
 
@@ -27,9 +27,22 @@ local function changed_state(q, id, run, due)
   return s
 end
 
-local function die(q, id, run, keep_for)
+-- The history gains a failed run, and loses its oldest where it would be too long.
+local function add_failure(s, failed)
+  if not failed or failed == '' then return end
+  s.failed = s.failed + 1
+  if s.count == HISTORY then
+    local length, first = struct.unpack('>I4', s.history)
+    s.history, s.count = string.sub(s.history, first + length), s.count - 1
+  end
+  s.history, s.count = s.history .. struct.pack('>I4', #failed) .. failed, s.count + 1
+end
+
+local function die(q, id, run, keep_for, failed)
   if has(run.mark, UNIQUE) then release_key(q, id, redis.call('HGET', q.m, id)) end
-  redis.call('HSET', q.e, id, state_blob(changed_state(q, id, run)))
+  local s = changed_state(q, id, run)
+  add_failure(s, failed)
+  redis.call('HSET', q.e, id, state_blob(s))
   redis.call('ZADD', q.d, math.min(now + keep_for, FAR), id)
   redis.call('ZADD', q.dn, now, id)
   while redis.call('ZCARD', q.dn) > KEEP_DEAD do forget_dead(q, redis.call('ZRANGE', q.dn, 0, 0)[1]) end
@@ -38,14 +51,7 @@ end
 -- One that is to be cancelled comes back at once: it isn't run again.
 local function wait(q, id, run, after, failed)
   local s = changed_state(q, id, run, run.cancelled and now or math.min(now + after, FAR))
-  if failed then
-    s.failed = s.failed + 1
-    if s.count == HISTORY then
-      local length, first = struct.unpack('>I4', s.history)
-      s.history, s.count = string.sub(s.history, first + length), s.count - 1
-    end
-    s.history, s.count = s.history .. struct.pack('>I4', #failed) .. failed, s.count + 1
-  end
+  add_failure(s, failed)
   redis.call('HSET', q.e, id, state_blob(s))
   enter(q, id, run.priority, run.seq, s.due)
   q.changed = true
@@ -76,7 +82,7 @@ next_arg = first + 2 * ends
 for index = 1, ends do
   local block, number, how, span, effects, width = struct.unpack(END, ARGV[first + 2 * index - 1])
   local q, id = everyone[block], ARGV[first + 2 * index]
-  local failed, blob = how == RETRY and arg(), q.runs[id]
+  local failed, blob = (how == DEAD or how == RETRY) and arg(), q.runs[id]
   local current, _, remember, mark
   if blob then current, _, remember, mark = struct.unpack(RUN, blob) end
   if current == number then
@@ -85,7 +91,7 @@ for index = 1, ends do
     if how == DONE then
       leave(q, id, number, remember, mark)
     elseif how == DEAD then
-      die(q, id, run_of(blob), span)
+      die(q, id, run_of(blob), span, failed)
     elseif how == PARK and mark < CANCELLED then
       park(q, id, run_of(blob))
     else
