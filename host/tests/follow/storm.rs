@@ -289,9 +289,9 @@ fn each_broken_file_was_said_once(worker: &Worker, broken: usize) {
 #[test]
 fn it_is_told_what_still_runs_on_a_version_that_was_replaced() {
     let place = Place::new();
-    place.ship("slow", version(1, 2_000));
+    place.ship("slow", version(1, 25_000));
     let worker = Worker::start_with(place.home.path(), &["--lease", "1s"]);
-    place.enqueue("slow", 3);
+    let tasks = place.enqueue("slow", 3);
     let listed = |home: &Path| {
         let output = command(home).args(["handler", "list", "--json"]).output().expect("tasq-host starts");
         assert!(output.status.success(), "{output:?}");
@@ -306,10 +306,11 @@ fn it_is_told_what_still_runs_on_a_version_that_was_replaced() {
         })
     };
     let (old, id) = one("served", 3);
-    place.ship("slow", version(2, 2_000));
+    place.ship("slow", version(2, 25_000));
     worker.says("handler slow is new");
     assert_eq!(one("replaced", 3), (old.clone(), id.clone()));
     assert_ne!(one("served", 0).0, old);
     assert!(id.as_str().is_some_and(|id| id.contains(&format!("-{}-", worker.process.id()))), "{id}");
+    place.runtime.block_on(place.client().cancel(&tasks)).expect("it answers");
     until("nothing is left of it", || (listed(place.home.path()).len() == 1).then_some(()));
 }
