@@ -157,7 +157,8 @@ pub(super) fn standing(answer: &mut Answer, id: &TaskId, queue: &Name) -> Result
         tracked.started_at = Some(Timestamp(packed.take(6)?));
         let (_remember, mark) = (packed.take(7)?, packed.take(1)?);
         tracked.cancelled = mark & CANCELLED > 0;
-        tracked.worker = Some(parse::<WorkerId>("a worker's id", &packed.0)?);
+        let end = packed.0.iter().position(|&byte| byte == 0).unwrap_or(packed.0.len());
+        tracked.worker = Some(parse::<WorkerId>("a worker's id", &packed.0[..end])?);
     }
     Ok(Some(Standing::Here(Box::new(tracked))))
 }

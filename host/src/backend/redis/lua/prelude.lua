@@ -94,15 +94,17 @@ local function state_blob(s)
 end
 
 -- x: a run, with what its end has to know of the task; the worker follows. Behind the first six bytes, which are those of
--- m, all that a look takes is much alike, so that it need be written and read only once.
-local RUN = '>I6I4I6I7B'
+-- m, all that a look takes is much alike, so that it need be written and read only once. NULs make it longer than the 64
+-- bytes up to which Redis keeps a small hash as a list, and walks over all that runs for each that ends.
+local RUN, LISTED = '>I6I4I6I7B', 64
 local function run_of(blob)
   local seq, number, since, remember, mark, rest = struct.unpack(RUN, blob)
   return { seq = seq, number = number, since = since, remember = remember, mark = mark, priority = mark % 4,
-    cancelled = has(mark, CANCELLED), worker = string.sub(blob, rest) }
+    cancelled = has(mark, CANCELLED), worker = string.match(blob, '^%Z*', rest) }
 end
 local function run_blob(run)
-  return struct.pack(RUN, run.seq, run.number, run.since, run.remember, run.mark) .. run.worker
+  local blob = struct.pack(RUN, run.seq, run.number, run.since, run.remember, run.mark) .. run.worker
+  return blob .. string.rep('\0', LISTED + 1 - #blob)
 end
 
 -- Reads each text once with `read`, for texts that come again and again.
