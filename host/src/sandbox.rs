@@ -264,6 +264,11 @@ impl Sandbox {
         self.served.load_full()
     }
 
+    /// The handler of this name, if it is served now.
+    pub fn handler(&self, name: &Name) -> Option<Arc<Handler>> {
+        self.served.load().get(name).cloned()
+    }
+
     /// What no task gets more of, whatever its options say.
     pub fn ceilings(&self) -> &Ceilings {
         &self.shared.ceilings
