@@ -23,8 +23,13 @@ pub const SHORTEST_SNOOZE: Duration = Duration::from_secs(1);
 pub const DEFAULT_SNOOZE: Duration = Duration::from_secs(30);
 
 /// How the task ends, or none where the run may not end it (its lease is gone). `failed`: what the history gains if this
-/// is a failure. `dice`: a random number in 0..1, for jitter.
-pub fn decide(outcome: &Outcome, failed: impl FnOnce() -> FailedRun, policy: &Policy, dice: f64) -> Option<Ending> {
+/// is a failure. `dice`: throws a number in 0..1, for jitter.
+pub fn decide(
+    outcome: &Outcome,
+    failed: impl FnOnce() -> FailedRun,
+    policy: &Policy,
+    dice: impl FnOnce() -> f64,
+) -> Option<Ending> {
     Some(match outcome {
         Outcome::Done(_) => Ending::Done,
         Outcome::Failed(_, Verdict::Snooze(after)) => {
@@ -36,7 +41,7 @@ pub fn decide(outcome: &Outcome, failed: impl FnOnce() -> FailedRun, policy: &Po
             if failed.attempt > policy.max_retries {
                 return Some(Ending::Dead { keep: policy.keep_dead, failed: Some(failed) });
             }
-            let after = after.unwrap_or_else(|| delay(policy.backoff, failed.attempt, dice));
+            let after = after.unwrap_or_else(|| delay(policy.backoff, failed.attempt, dice()));
             Ending::Retry { after, failed }
         }
         Outcome::Park => Ending::Park,
@@ -72,7 +77,7 @@ mod tests {
 
     fn end(attempt: u32, verdict: Verdict) -> Ending {
         let failed = failed(attempt);
-        decide(&Outcome::Failed(failed.failure.clone(), verdict), || failed, &POLICY, 0.0).unwrap()
+        decide(&Outcome::Failed(failed.failure.clone(), verdict), || failed, &POLICY, || 0.0).unwrap()
     }
 
     fn after(ending: Ending) -> Duration {
@@ -110,11 +115,11 @@ mod tests {
 
     #[test]
     fn a_cancelled_run_ends_its_task_whatever_is_left_of_its_retries() {
-        assert_eq!(decide(&Outcome::Cancelled, || unreachable!(), &POLICY, 0.0), Some(Ending::Cancelled));
+        assert_eq!(decide(&Outcome::Cancelled, || unreachable!(), &POLICY, || 0.0), Some(Ending::Cancelled));
     }
 
     #[test]
     fn a_run_without_lease_ends_nothing() {
-        assert_eq!(decide(&Outcome::Gone, || unreachable!(), &POLICY, 0.0), None);
+        assert_eq!(decide(&Outcome::Gone, || unreachable!(), &POLICY, || 0.0), None);
     }
 }

@@ -284,6 +284,11 @@ impl Sandbox {
         self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The handler of this name, if it is served now.
+    pub fn handler(&self, name: &Name) -> Option<Arc<Handler>> {
+        self.served.load().get(name).cloned()
+    }
+
     /// What no task gets more of, whatever its options say.
     pub fn ceilings(&self) -> &Ceilings {
         &self.shared.ceilings

@@ -74,7 +74,8 @@ impl Budget {
         Memory { used: self.used.load(Ordering::Relaxed), limit: self.limit }
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether another run may begin.
+    pub(super) fn has_room(&self) -> bool {
         self.used.load(Ordering::SeqCst) < self.limit
     }
 

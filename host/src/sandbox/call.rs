@@ -1,9 +1,11 @@
 //! One run: a fresh store and instance, the call, and what its end means.
 
 use std::any::Any;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -82,12 +84,7 @@ impl Drop for Active<'_> {
 
 impl Shared {
     pub(super) async fn run(&self, handler: &Arc<Handler>, call: Call, stop: Stop) -> Ran {
-        let wish = tokio::select! {
-            biased;
-            wish = stop.stopped() => Some(wish),
-            () = self.budget.room() => None,
-        };
-        if let Some(wish) = wish {
+        if let Some(wish) = self.room(&stop).await {
             return Ran { outcome: wished(wish), receipt: Receipt::default(), follow_ups: Vec::new(), logs: None };
         }
         self.active.fetch_add(1, Ordering::SeqCst);
@@ -121,6 +118,19 @@ impl Shared {
             stderr: state.task.journal.tail(),
         };
         Ran { outcome, receipt, follow_ups, logs: state.task.journal.close() }
+    }
+
+    /// Waits until there is room for the run; if it must stop before that, why.
+    async fn room(&self, stop: &Stop) -> Option<Wish> {
+        // As good as always: then nothing is made to wait with.
+        if self.budget.has_room() && stop.wished() < Wish::GiveBack {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            wish = stop.stopped() => Some(wish),
+            () = self.budget.room() => None,
+        }
     }
 
     /// The least that a fresh sandbox costs: store, instance, call, with the engine's settings and nothing around it.
@@ -159,14 +169,23 @@ async fn drive(
     meter: &Arc<Meter>,
     stop: &Stop,
 ) -> Raw {
-    let deadline = tokio::time::sleep_until(store.data().deadline.into());
+    let deadline = store.data().deadline;
     let call = pin!(enter(store, handler, call, timeout));
-    let metered = Metered { call, meter: meter.clone() };
+    let mut metered = Metered { call, meter: meter.clone() };
+    // Most runs end at their first poll: then what they would wait with isn't even made.
+    if let Poll::Ready(polled) = poll_fn(|context| Poll::Ready(Pin::new(&mut metered).poll(context))).await {
+        return polled.unwrap_or_else(Raw::Panicked);
+    }
+    // It has just been polled: before it is again, others of this thread have their turn.
+    let mut just_polled = true;
+    let metered = poll_fn(|context| match std::mem::take(&mut just_polled) {
+        true => Poll::Pending,
+        false => Pin::new(&mut metered).poll(context),
+    });
     tokio::select! {
-        // The call first: most runs end at their first poll, and then the others cost nothing.
         biased;
         polled = metered => polled.unwrap_or_else(Raw::Panicked),
-        () = deadline => Raw::Stopped(Stopped::Timeout),
+        () = tokio::time::sleep_until(deadline.into()) => Raw::Stopped(Stopped::Timeout),
         () = meter.evicted() => Raw::Stopped(Stopped::Memory),
         wish = stop.stopped() => Raw::Wished(wish),
     }

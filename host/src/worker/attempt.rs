@@ -47,7 +47,7 @@ struct Finished {
 /// Runs one delivery to its end and hands that in.
 pub(super) async fn run(crew: &Crew, mut delivery: Delivery, seat: Seat) {
     let began = Instant::now();
-    let handler = crew.sandbox.handlers().get(&delivery.handler).cloned();
+    let handler = crew.sandbox.handler(&delivery.handler);
     let finished = match codec::decode(&delivery.envelope) {
         Ok(task) => attempt(crew, &mut delivery, task, handler.as_ref(), seat.stop).await,
         Err(_) if delivery.cancelled => not_run(Outcome::Cancelled),
@@ -56,11 +56,12 @@ pub(super) async fn run(crew: &Crew, mut delivery: Delivery, seat: Seat) {
     };
     let finished_at = delivery.reserved_at.plus(began.elapsed());
     let handler = delivery.handler.clone();
-    let Run { id: task, queue, number: run } = delivery.run.clone();
-    let attempt = delivery.failed + 1;
+    let said = tracing::enabled!(tracing::Level::DEBUG).then(|| (delivery.run.clone(), delivery.failed + 1));
     let end = end(crew, delivery, finished, finished_at);
-    let ending = end.as_ref().map(|end| &end.ending);
-    tracing::debug!(%task, %handler, attempt, %queue, run, took = ?began.elapsed(), ?ending, "ran");
+    if let Some((Run { id: task, queue, number: run }, attempt)) = said {
+        let ending = end.as_ref().map(|end| &end.ending);
+        tracing::debug!(%task, %handler, attempt, %queue, run, took = ?began.elapsed(), ?ending, "ran");
+    }
     crew.counter.hand_in(Handed { handler, end, seat: seat.number });
 }
 
@@ -156,7 +157,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
         }
         _ => None,
     };
-    let ending = retry::decide(&outcome, || failed.clone().expect("only asked for a failure"), &policy, dice())?;
+    let ending = retry::decide(&outcome, || failed.clone().expect("only asked for a failure"), &policy, dice)?;
     let (state, result, keep) = match (&ending, outcome) {
         (Ending::Done, Outcome::Done(result)) => (State::Done, Some(result), retention),
         (Ending::Dead { .. }, _) => (State::Dead, None, policy.keep_dead.max(retention)),

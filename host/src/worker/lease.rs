@@ -16,10 +16,13 @@ use crate::sandbox::Stop;
 use crate::sandbox::stop::Wish;
 use crate::task::{Run, TaskId};
 
+/// By their numbers, which are ours.
+type Seats = HashMap<u64, (Run, Stop), foldhash::fast::RandomState>;
+
 /// Every run from its reserve until its end is written.
 #[derive(Default)]
 pub(super) struct Leases {
-    seats: Mutex<HashMap<u64, (Run, Stop)>>,
+    seats: Mutex<Seats>,
     next: AtomicU64,
 }
 
@@ -65,7 +68,7 @@ impl Leases {
         self.lock().values().filter(|(run, _)| ids.contains(&run.id)).cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (Run, Stop)>> {
+    fn lock(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

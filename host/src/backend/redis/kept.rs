@@ -95,15 +95,14 @@ fn past(blob: Bytes, first_due: Timestamp) -> Result<Past> {
     Ok(Past { run, failed, lost, due_at, cancelled: count & CANCELLED > 0, history })
 }
 
-/// One task of a look's answer (`claim.lua`).
-pub(super) fn delivery(answer: &mut Answer, queue: &Name, reserved_at: Timestamp) -> Result<Delivery> {
-    let (id, number) = (id(&answer.bytes()?)?, answer.number()? as u32);
-    let blob = answer.bytes()?;
+/// One task of a look's answer (`claim.lua`); `has_past`: whether it says what has happened to it.
+pub(super) fn delivery(answer: &mut Answer, queue: &Name, has_past: bool, reserved_at: Timestamp) -> Result<Delivery> {
+    let id = id(&answer.bytes()?)?;
     let head = head(answer.bytes()?)?;
-    let past = past(blob, head.due_at)?;
+    let past = past(if has_past { answer.bytes()? } else { Bytes::new() }, head.due_at)?;
     let arrived = if head.waits { Some(answer.list()?.map_or(Arrived::TooLarge, Arrived::Whole)) } else { None };
     Ok(Delivery {
-        run: Run { queue: queue.clone(), id, number },
+        run: Run { queue: queue.clone(), id, number: past.run + 1 },
         handler: head.handler,
         priority: head.priority,
         failed: past.failed,
@@ -153,11 +152,13 @@ pub(super) fn standing(answer: &mut Answer, id: &TaskId, queue: &Name) -> Result
     };
     if !run.is_empty() {
         let mut packed = Packed(run);
+        let _seq = packed.take(6)?;
         tracked.run = packed.take_u32()?;
         tracked.started_at = Some(Timestamp(packed.take(6)?));
-        let (_remember, mark, _seq) = (packed.take(7)?, packed.take(1)?, packed.take(6)?);
+        let (_remember, mark) = (packed.take(7)?, packed.take(1)?);
         tracked.cancelled = mark & CANCELLED > 0;
-        tracked.worker = Some(parse::<WorkerId>("a worker's id", &packed.0)?);
+        let end = packed.0.iter().position(|&byte| byte == 0).unwrap_or(packed.0.len());
+        tracked.worker = Some(parse::<WorkerId>("a worker's id", &packed.0[..end])?);
     }
     Ok(Some(Standing::Here(Box::new(tracked))))
 }

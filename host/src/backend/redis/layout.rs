@@ -23,19 +23,20 @@ use crate::task::Name;
 /// | `d` `dn` | sorted | dead letters by the end and the beginning of their keeping |
 /// | `t` | sorted | tombstones by their end |
 /// | `r` | hash | id → record |
-/// | `f` | sorted | records by the end of their keeping |
-/// | `fd` `fx` | sorted | records of done (cancelled) and of dead tasks by the time they ended |
+/// | `fd` | sorted | records of done (cancelled) tasks that are kept as long as is usual, by the time they ended |
+/// | `fo` `fx` | sorted | the same of those that are kept for another time, and of dead tasks |
+/// | `f` | sorted | the latter two by the end of their keeping |
 /// | `o` `oz` | hash, sorted | letters by number; their tasks |
 /// | `c` | hash | counters: `seq` of accepted tasks, `letter`, `gone` from the lists; settings: `paused`, `rate`, `most` |
 /// | `u` | hash | unique key → who holds it, until when |
 /// | `a` | hash | id → how many results a task waits for; those that came |
-pub(super) const PARTS: [&str; 24] = [
-    "p0", "p1", "p2", "k0", "k1", "k2", "k", "m", "e", "x", "l", "s", "d", "dn", "t", "r", "f", "fd", "fx", "o", "oz",
-    "c", "u", "a",
+pub(super) const PARTS: [&str; 25] = [
+    "p0", "p1", "p2", "k0", "k1", "k2", "k", "m", "e", "x", "l", "s", "d", "dn", "t", "r", "f", "fd", "fo", "fx", "o",
+    "oz", "c", "u", "a",
 ];
 
 /// What the search for an id needs of a queue, in the order in which `accept.lua` reads it.
-const HELD: [&str; 8] = ["m", "t", "d", "dn", "r", "f", "fd", "fx"];
+const HELD: [&str; 9] = ["m", "t", "d", "dn", "r", "f", "fd", "fo", "fx"];
 
 /// The names under one prefix.
 pub(super) struct Layout {

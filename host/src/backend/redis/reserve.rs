@@ -100,9 +100,10 @@ impl Looking<'_> {
         self.look.unfinished |= answer.number()? == 1;
         let next = Some(answer.number()?).filter(|&next| next > 0).map(|next| (Timestamp(next), now));
         self.look.next = self.look.next.into_iter().chain(next).min();
+        let has_past = answer.number()? == 1;
         let before = self.look.taken.len();
         while !answer.is_over() {
-            let delivery = delivery(&mut answer, &self.request.queues[index].0, now)?;
+            let delivery = delivery(&mut answer, &self.request.queues[index].0, has_past, now)?;
             if let Some(left) = Arc::make_mut(&mut self.room).get_mut(&delivery.handler) {
                 *left -= 1;
             }

@@ -54,9 +54,9 @@ impl Results for Redis {
     async fn list(&self, filter: &Filter) -> Result<Vec<Record>> {
         let queues = self.meet(&[]).await?;
         let orders: &[&str] = match filter.state {
-            None => &["fd", "fx"],
+            None => &["fd", "fo", "fx"],
             Some(State::Dead) => &["fx"],
-            Some(State::Done | State::Cancelled) => &["fd"],
+            Some(State::Done | State::Cancelled) => &["fd", "fo"],
             Some(_) => &[],
         };
         let mut newest = BTreeMap::new();

@@ -6,8 +6,9 @@ use redis::Script;
 
 use super::layout::PARTS;
 use crate::broker::{HISTORY, UPSTREAM};
-use crate::results::{KEEP_DEAD, KEEP_DONE};
+use crate::results::{KEEP_DEAD, KEEP_DONE, RETENTION};
 use crate::store::{BYTES, KEYS};
+use crate::task::millis;
 
 /// The latest time that is stored: all integers up to it are exact in Lua, sums of it and a present time too.
 pub(super) const FAR: u64 = 9_000_000_000_000_000;
@@ -51,8 +52,9 @@ scripts! {
 }
 
 fn script(parts: &[&str]) -> Script {
+    let retention = millis(RETENTION);
     let limits = format!(
-        "local KEEP_DONE, KEEP_DEAD, HISTORY, FAR = {KEEP_DONE}, {KEEP_DEAD}, {HISTORY}, {FAR}\n\
+        "local KEEP_DONE, KEEP_DEAD, RETENTION, HISTORY, FAR = {KEEP_DONE}, {KEEP_DEAD}, {retention}, {HISTORY}, {FAR}\n\
          local UPSTREAM, STORE_KEYS, STORE_BYTES = {UPSTREAM}, {KEYS}, {BYTES}\n\
          local PARTS = {{ '{}' }}\n",
         PARTS.join("', '")

@@ -29,7 +29,7 @@ end
 local asked, ended = {}, {}
 local function mark_run(q, id, run)
   run.mark = run.mark % CANCELLED + CANCELLED
-  redis.call('HSET', q.x, id, struct.pack(RUN, run.number, run.since, run.remember, run.mark, run.seq) .. run.worker)
+  redis.call('HSET', q.x, id, run_blob(run))
   asked[#asked + 1] = id
   return ASKED
 end

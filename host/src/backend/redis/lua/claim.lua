@@ -4,8 +4,10 @@
 -- ARGV: time, wake channel, the queue's name, worker, lease in ms, how many, the newest format that the worker reads,
 --       "strict" or "weighted", three random numbers in 0..1, the number of handlers, for each its name and room.
 -- Returns: now; 1 if there is more to do at once; when something is due or runs out next (0 for nothing known);
---          then per task: id, run, its e ("" for none), its m and, where it waited for results, these (false for too many).
+--          1 if there are tasks that have run before; then per task: id, m, its e ("" for none) if there are such, and,
+--          where it waited for results, these (false for too many).
 
+local sub, find = string.sub, string.find
 local q = queue_at(1)
 local wake, name, worker = arg(), arg(), arg()
 local lease, max, format, order = number(), number(), number(), arg()
@@ -22,8 +24,8 @@ local has_past
 local moved, unfinished = false, false
 -- So many tasks may be moved aside, and so many bytes taken, by one look.
 local budget, bytes = CHUNK, 8 * 1024 * 1024
--- So many were taken; the first three of the answer are known at the end.
-local got, answer, runs, leases = 0, { 0, 0, 0 }, {}, {}
+-- So many were taken; the first of the answer are known at the end.
+local got, answer, runs, leases = 0, { 0, 0, 0, 0 }, {}, {}
 -- What holds for the queue; how many in its lists are gone.
 local gone, paused, rate, reached, most = unpack(redis.call('HMGET', q.c, 'gone', 'paused', 'rate', 'reached', 'most'))
 -- Written once: Redis is slow to write numbers.
@@ -32,7 +34,7 @@ local aside, counts = { {}, {}, {} }, {}
 
 -- The loss is counted, and the task due again, later and later.
 local function take_back()
-  local ids = redis.call('ZRANGEBYSCORE', q.l, '-inf', now, 'LIMIT', 0, CHUNK)
+  local ids = past(q.l)
   if #ids == 0 then return end
   local held, blobs = gather('HMGET', q.x, ids), gather('HMGET', q.e, ids)
   local states, due = {}, {}
@@ -61,19 +63,31 @@ local function arrived(id)
   return size <= UPSTREAM and gather('HMGET', q.a, result_fields(id, want))
 end
 
-local function deliver(id, value, blob, remember, mark, seq)
-  local run, waited = 1, has(mark, WAITS)
+-- What stands in m between the front and the envelope, or the unique key: the same for most of a queue's tasks. `run`: x
+-- of a first run, but for what is the task's own.
+local kind = once(function(text)
+  local mark, format, remember, handler = struct.unpack('>BBI7s', text)
+  local run = run_blob({ seq = 0, number = 1, since = now, remember = remember, mark = mark, worker = worker })
+  return { mark = mark, format = format, remember = remember, handler = handler, run = sub(run, 7) }
+end)
+local function kind_of(value)
+  return kind(sub(value, 20, find(value, '\0', 29, true)))
+end
+
+local function deliver(id, value, blob, k)
+  local n, run = 2 * got, k.run
   if blob then
     local before, _, _, _, count = struct.unpack(STATE, blob)
-    run = before + 1
-    if has(count, CANCELLED) then mark = mark + CANCELLED end
+    local mark = k.mark + (has(count, CANCELLED) and CANCELLED or 0)
+    run = run_blob({ seq = 0, number = before + 1, since = now, remember = k.remember, mark = mark, worker = worker })
+    run = sub(run, 7)
   end
-  local n = 2 * got
-  runs[n + 1], runs[n + 2] = id, struct.pack(RUN, run, now, remember, mark, seq) .. worker
+  runs[n + 1], runs[n + 2] = id, sub(value, 1, 6) .. run
   leases[n + 1], leases[n + 2] = lease_end, id
   n = #answer
-  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = id, run, blob or '', value
-  if waited then answer[n + 5] = arrived(id) end
+  answer[n + 1], answer[n + 2] = id, value
+  if has_past then answer[n + 3] = blob or '' end
+  if k.mark >= WAITS then answer[#answer + 1] = arrived(id) end
   bytes, got = bytes - #value, got + 1
 end
 
@@ -121,9 +135,8 @@ local function take_aside(priority, want)
     redis.call('ZREM', q['k' .. priority], entry.member)
     count(priority, entry.handler, entry.parked, -1)
     if value then
-      local h = head(value)
       room[entry.handler] = room[entry.handler] - 1
-      deliver(entry.id, value, redis.call('HGET', q.e, entry.id), h.remember, h.mark, entry.seq)
+      deliver(entry.id, value, has_past and redis.call('HGET', q.e, entry.id), kind_of(value))
     end
   end
   return got - before
@@ -163,11 +176,11 @@ local function take_due(priority, want)
       if gone and is_gone(priority, id) then
         budget = budget - 1
       elseif value then
-        local seq, _, _, mark, its_format, remember, handler = struct.unpack(HEAD, value)
-        local left = room[handler]
-        if left and left > 0 and its_format <= format then
-          room[handler] = left - 1
-          deliver(id, value, blobs[index], remember, mark, seq)
+        local k = kind_of(value)
+        local left = room[k.handler]
+        if left and left > 0 and k.format <= format then
+          room[k.handler] = left - 1
+          deliver(id, value, blobs[index], k)
         else
           put_aside(id, head(value), blobs[index])
         end
@@ -268,4 +281,5 @@ local function next_look()
   return found
 end
 answer[1], answer[2], answer[3] = now, unfinished and 1 or 0, got == 0 and next_look() or 0
+answer[4] = has_past and 1 or 0
 return answer

@@ -1,7 +1,7 @@
 -- One page of a queue's results, the latest end first.
 --
 -- KEYS: the queue's.
--- ARGV: time, "fd" (done and cancelled) or "fx" (dead), how many to leave out, how many to read at most.
+-- ARGV: time, "fd" or "fo" (done and cancelled) or "fx" (dead), how many to leave out, how many to read at most.
 -- Returns how many were read, then the records that are kept; fewer where they are large.
 
 local q = queue_at(1)

@@ -71,7 +71,7 @@ local function apply()
   if kind == 0 then
     -- It looks for its id where the task may just have left.
     for block = 1, count do remove(everyone[block]) end
-    accept(meta, id, value, 1)
+    accept(message_of(meta), id, value, 1)
   elseif kind == 2 then
     arrive(q, id, struct.unpack('>I4', meta, 4), value)
   else

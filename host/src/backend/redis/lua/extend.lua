@@ -12,7 +12,7 @@ local answers, kept = {}, {}
 for index, blob in ipairs(gather('HMGET', q.x, ids)) do
   answers[index] = 0
   if blob then
-    local number, _, _, mark = struct.unpack(RUN, blob)
+    local _, number, _, _, mark = struct.unpack(RUN, blob)
     if number == numbers[index] then
       kept[#kept + 1], kept[#kept + 2] = lease_end, ids[index]
       answers[index] = mark >= CANCELLED and 2 or 1

@@ -1,5 +1,5 @@
--- The beginning of every script. scripts.rs puts the limits (KEEP_DONE, KEEP_DEAD, HISTORY) and PARTS, the names of a
--- queue's keys, before it.
+-- The beginning of every script. scripts.rs puts the limits (KEEP_DONE, KEEP_DEAD, RETENTION, HISTORY) and PARTS, the
+-- names of a queue's keys, before it.
 --
 -- ARGV begins with the time: "+N" for the server's clock set forward by N ms (0 but in tests), "=N" for the time N.
 -- KEYS name whole queues: a block of the keys of PARTS for each. All times are Unix milliseconds.
@@ -22,6 +22,15 @@ if string.sub(given, 1, 1) == '+' then
   local time = redis.call('TIME')
   now = now + time[1] * 1000 + math.floor(time[2] / 1000)
 end
+
+-- What has become due, or whose time is over: a bounded number. In text, for Redis is slow to write numbers.
+local NOW = string.format('%.0f', now)
+local function past(order, most)
+  return redis.call('ZRANGEBYSCORE', order, '-inf', NOW, 'LIMIT', '0', most or '1000')
+end
+
+-- When a task ended whose record is kept as long as is usual, up to now.
+local USUALLY = string.format('%.0f', now - RETENTION)
 
 -- The queue whose keys begin at KEYS[first]. `lists`: what is to be appended to p0..p2 at the end.
 local function queue_at(first)
@@ -84,12 +93,31 @@ local function state_blob(s)
   return struct.pack(STATE, s.run, s.failed, s.lost, s.due, s.count + (s.cancelled and CANCELLED or 0)) .. s.history
 end
 
--- x: a run, with what its end has to know of the task; the worker follows.
-local RUN = '>I4I6I7BI6'
+-- x: a run, with what its end has to know of the task; the worker follows. Behind the first six bytes, which are those of
+-- m, all that a look takes is much alike, so that it need be written and read only once. NULs make it longer than the 64
+-- bytes up to which Redis keeps a small hash as a list, and walks over all that runs for each that ends.
+local RUN, LISTED = '>I6I4I6I7B', 64
 local function run_of(blob)
-  local number, since, remember, mark, seq, rest = struct.unpack(RUN, blob)
-  return { number = number, since = since, remember = remember, mark = mark, priority = mark % 4, seq = seq,
-    cancelled = has(mark, CANCELLED), worker = string.sub(blob, rest) }
+  local seq, number, since, remember, mark, rest = struct.unpack(RUN, blob)
+  return { seq = seq, number = number, since = since, remember = remember, mark = mark, priority = mark % 4,
+    cancelled = has(mark, CANCELLED), worker = string.match(blob, '^%Z*', rest) }
+end
+local function run_blob(run)
+  local blob = struct.pack(RUN, run.seq, run.number, run.since, run.remember, run.mark) .. run.worker
+  return blob .. string.rep('\0', LISTED + 1 - #blob)
+end
+
+-- Reads each text once with `read`, for texts that come again and again.
+local function once(read)
+  local known = {}
+  return function(text)
+    local found = known[text]
+    if not found then
+      found = read(text)
+      known[text] = found
+    end
+    return found
+  end
 end
 
 -- r: the run, and until when the record is kept; the record follows.
@@ -129,7 +157,7 @@ end
 
 -- Moves what has become due to the lists, before anything newer is put there; true if there may be more.
 local function promote(q)
-  local due = redis.call('ZRANGEBYSCORE', q.s, '-inf', now, 'LIMIT', 0, CHUNK)
+  local due = past(q.s)
   q.behind = #due == CHUNK
   if #due == 0 then return false end
   for _, member in ipairs(due) do
@@ -220,19 +248,20 @@ end
 local function forget_results(q, ids)
   if #ids == 0 then return end
   redis.call('HDEL', q.r, unpack(ids))
-  for _, order in ipairs({ q.f, q.fd, q.fx }) do redis.call('ZREM', order, unpack(ids)) end
+  for _, order in ipairs({ q.f, q.fd, q.fo, q.fx }) do redis.call('ZREM', order, unpack(ids)) end
 end
 
 -- Drops what has been kept long enough: a bounded number, the rest with the next calls. Readers look at the times.
 local function tidy(q)
-  local ids, keys = redis.call('ZRANGEBYSCORE', q.t, '-inf', now, 'LIMIT', 0, CHUNK), {}
+  local ids, keys = past(q.t), {}
   if #ids > 0 then redis.call('ZREM', q.t, unpack(ids)) end
   for _, id in ipairs(ids) do
     if string.byte(id) == 0 then keys[#keys + 1] = string.sub(id, 2) end
   end
   each('HDEL', q.u, keys)
-  forget_results(q, redis.call('ZRANGEBYSCORE', q.f, '-inf', now, 'LIMIT', 0, CHUNK))
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', q.d, '-inf', now, 'LIMIT', 0, 100)) do forget_dead(q, id) end
+  forget_results(q, past(q.f))
+  forget_results(q, redis.call('ZRANGEBYSCORE', q.fd, '-inf', USUALLY, 'LIMIT', '0', '1000'))
+  for _, id in ipairs(past(q.d, '100')) do forget_dead(q, id) end
 end
 
 -- Whether a queue holds the id: a task, a dead letter or a tombstone.

@@ -16,9 +16,9 @@ end
 
 -- Generated ids are looked for, and new tasks written, in one call for all: their ids are hardly ever there.
 for at = first, #ARGV, 3 do
-  local _, index, _, how = struct.unpack(MESSAGE, ARGV[at])
-  if how == 0 then
-    local ids = everyone[index].ids
+  local message = message_of(ARGV[at])
+  if message.is_plain then
+    local ids = message.q.ids
     ids[#ids + 1] = ARGV[at + 1]
   end
 end
@@ -35,21 +35,20 @@ local function write()
   end
 end
 
-local answers = {}
+local answers, pack = {}, struct.pack
 for at = first, #ARGV, 3 do
-  local meta, id, back = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local _, index, priority, how, is_date, due = struct.unpack(MESSAGE, meta)
-  local q = everyone[index]
-  if how == 0 and not q.there[id] then
-    due = due_at(is_date, due)
-    local n = #q.fresh
-    q.fresh[n + 1], q.fresh[n + 2] = id, struct.pack(FRONT, sequence(q, messages), now, due) .. back
-    enter(q, id, priority, q.last, due)
+  local message, id, back = message_of(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
+  local q = message.q
+  if message.is_plain and not q.there[id] then
+    local fresh = q.fresh
+    local n = #fresh
+    fresh[n + 1], fresh[n + 2] = id, pack('>I6', sequence(q, messages)) .. message.times .. back
+    enter(q, id, message.priority, q.last, message.due)
     q.there[id], q.changed = true, true
     answers[#answers + 1] = 1
   else
     write()
-    answers[#answers + 1] = accept(meta, id, back, messages)
+    answers[#answers + 1] = accept(message, id, back, messages)
   end
 end
 write()

@@ -9,13 +9,13 @@
 if is_stale then return 'stale' end
 local DONE, DEAD, WAIT, RETRY, PARK = 0, 1, 2, 3, 4
 
-local function leave(q, id, number, remember, mark)
-  if mark % CANCELLED >= UNIQUE then let_go(q, id, redis.call('HGET', q.m, id)) end
+local function leave(q, id, run)
+  if run.mark % CANCELLED >= UNIQUE then let_go(q, id, redis.call('HGET', q.m, id)) end
   q.left_ids[#q.left_ids + 1] = id
-  if number > 1 then q.again[#q.again + 1] = id end
-  if remember > 1 then
+  if run.number > 1 then q.again[#q.again + 1] = id end
+  if run.remember > 1 then
     local n = #q.buried
-    q.buried[n + 1], q.buried[n + 2] = now + remember - 1, id
+    q.buried[n + 1], q.buried[n + 2] = now + run.remember - 1, id
   end
 end
 
@@ -65,11 +65,28 @@ local function park(q, id, run)
   q.changed = true
 end
 
+-- What is said of many ends and runs alike is read once; of a run, what follows the task's own part.
+local end_of = once(function(meta)
+  local block, number, how, span, effects, width = struct.unpack(END, meta)
+  return { q = everyone[block], number = number, how = how, span = span, effects = effects, width = width }
+end)
+local run_behind = once(function(text) return run_of('......' .. text) end)
+
+-- The record of a first run, where that is all that follows from it: most ends are such.
+local function keep_first(q, id)
+  local meta = ARGV[next_arg + 1]
+  local record = string.byte(meta) == 1 and not foreign and record_of(meta)
+  if not record or record.is_chosen or record.is_told or ARGV[next_arg + 2] ~= id then return false end
+  add_first(q, record, id, ARGV[next_arg + 3], ARGV[next_arg + 4], ARGV[next_arg + 5])
+  next_arg = next_arg + 5
+  return true
+end
+
 -- All runs at once; of a task that is named twice, the second finds it ended.
-local ends, first = number(), next_arg
+local ends, first, sub = number(), next_arg, string.sub
 for index = 1, count do everyone[index].asked, everyone[index].runs = {}, {} end
 for at = first + 1, first + 2 * ends, 2 do
-  local asked = everyone[struct.unpack('>I2', ARGV[at])].asked
+  local asked = end_of(ARGV[at]).q.asked
   asked[#asked + 1] = ARGV[at + 1]
 end
 for index = 1, count do
@@ -80,28 +97,29 @@ end
 local answers, ended = {}, {}
 next_arg = first + 2 * ends
 for index = 1, ends do
-  local block, number, how, span, effects, width = struct.unpack(END, ARGV[first + 2 * index - 1])
-  local q, id = everyone[block], ARGV[first + 2 * index]
+  local e, id = end_of(ARGV[first + 2 * index - 1]), ARGV[first + 2 * index]
+  local q, how = e.q, e.how
   local failed, blob = (how == DEAD or how == RETRY) and arg(), q.runs[id]
-  local current, _, remember, mark
-  if blob then current, _, remember, mark = struct.unpack(RUN, blob) end
-  if current == number then
+  local run = blob and run_behind(sub(blob, 7))
+  if run and run.number == e.number then
     answers[index], q.runs[id], q.has_ended = 1, nil, true
     q.ended[#q.ended + 1] = id
     if how == DONE then
-      leave(q, id, number, remember, mark)
+      leave(q, id, run)
     elseif how == DEAD then
-      die(q, id, run_of(blob), span, failed)
-    elseif how == PARK and mark < CANCELLED then
-      park(q, id, run_of(blob))
+      die(q, id, run, e.span, failed)
+    elseif how == PARK and not run.cancelled then
+      park(q, id, run)
     else
-      wait(q, id, run_of(blob), span, failed)
+      wait(q, id, run_of(blob), e.span, failed)
     end
     if how <= DEAD then ended[#ended + 1] = id end
-    for _ = 1, effects do apply() end
+    if not (e.effects == 1 and run.number == 1 and keep_first(q, id)) then
+      for _ = 1, e.effects do apply() end
+    end
   else
     answers[index] = 0
-    next_arg = next_arg + width
+    next_arg = next_arg + e.width
   end
 end
 for index = 1, count do

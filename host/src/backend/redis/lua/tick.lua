@@ -23,10 +23,10 @@ if not overlap and plan.last ~= '' and is_unfinished(plan.last) then
   redis.call('HSET', plans, name, plan_blob(plan))
   return 2
 end
-local q, meta, id, back = everyone[1], arg(), arg(), arg()
+local q, message, id, back = everyone[1], message_of(arg()), arg(), arg()
 tidy(q)
 promote(q)
-accept(meta, id, back, 1)
+accept(message, id, back, 1)
 flush(q)
 plan.last = id
 redis.call('HSET', plans, name, plan_blob(plan))
