@@ -1,11 +1,13 @@
--- Accepts tasks, all or none.
+-- Accepts tasks, and results that come from another slot, all or none.
 --
 -- KEYS: see accept.lua.
--- ARGV: time, those of accept.lua, the messages.
--- Returns per message 1 if it became a task, 0 if its id is taken, or the id of the task that holds its unique key. "stale"
--- if there are queues that the caller doesn't know.
+-- ARGV: time, those of accept.lua, until when this may happen (0 for no limit), the messages; among them may be results for
+--       tasks that wait for them (settle.lua).
+-- Returns per message 1 if it became a task, 0 if its id is taken, or the id of the task that holds its unique key; 1 per
+-- result. "stale" if there are queues that the caller doesn't know, or it is too late.
 
-if redis.call('HLEN', KEYS[1]) ~= known then return 'stale' end
+local limit = number()
+if is_stale or (limit > 0 and now > limit) then return 'stale' end
 local first, messages = next_arg + 1, (#ARGV - next_arg) / 3
 for index = 1, count do
   local q = everyone[index]
@@ -16,8 +18,8 @@ end
 
 -- Generated ids are looked for, and new tasks written, in one call for all: their ids are hardly ever there.
 for at = first, #ARGV, 3 do
-  local _, index, _, how = struct.unpack(MESSAGE, ARGV[at])
-  if how == 0 then
+  local kind, index, _, how = struct.unpack('>BI2BB', ARGV[at])
+  if kind == 0 and how == 0 then
     local ids = everyone[index].ids
     ids[#ids + 1] = ARGV[at + 1]
   end
@@ -38,9 +40,10 @@ end
 local answers = {}
 for at = first, #ARGV, 3 do
   local meta, id, back = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local _, index, priority, how, is_date, due = struct.unpack(MESSAGE, meta)
+  local kind, index, priority, how = struct.unpack('>BI2BB', meta)
   local q = everyone[index]
-  if how == 0 and not q.there[id] then
+  if kind == 0 and how == 0 and not q.there[id] then
+    local _, _, _, _, is_date, due = struct.unpack(MESSAGE, meta)
     due = due_at(is_date, due)
     local n = #q.fresh
     q.fresh[n + 1], q.fresh[n + 2] = id, struct.pack(FRONT, sequence(q, messages), now, due) .. back
@@ -49,7 +52,8 @@ for at = first, #ARGV, 3 do
     answers[#answers + 1] = 1
   else
     write()
-    answers[#answers + 1] = accept(meta, id, back, messages)
+    if kind == 2 then arrive(q, id, struct.unpack('>I4', meta, 4), back) end
+    answers[#answers + 1] = kind == 2 and 1 or accept(meta, id, back, messages)
   end
 end
 write()
