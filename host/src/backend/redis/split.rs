@@ -6,7 +6,7 @@
 //! holds it for too long has lost it: a queue refuses what comes after half of that time, so that clocks of nodes may
 //! differ by the other half.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
@@ -59,8 +59,20 @@ impl Redis {
         self.bring(&messages.iter().map(parcel).collect::<Vec<_>>()).await
     }
 
-    /// Each end is written with its effects or not at all, in its queue; the rest follows.
+    /// Each end is written with its effects or not at all, in its queue; the rest follows. What meets in an id happens in the
+    /// order of the ends.
     pub(super) async fn end_split(&self, script: &Script, beside: &[String], ends: &[End]) -> Result<Vec<u64>> {
+        let mut answers = Vec::with_capacity(ends.len());
+        let mut rest = ends;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(strangers(rest));
+            answers.extend(self.end_at_once(script, beside, now).await?);
+            rest = later;
+        }
+        Ok(answers)
+    }
+
+    async fn end_at_once(&self, script: &Script, beside: &[String], ends: &[End]) -> Result<Vec<u64>> {
         let mut by_queue: BTreeMap<&Name, Vec<usize>> = BTreeMap::new();
         for (place, end) in ends.iter().enumerate() {
             by_queue.entry(&end.run.queue).or_default().push(place);
@@ -349,6 +361,25 @@ impl Redis {
         let queues = self.meet(&[]).await?;
         let standing = self.standings(&queues, &[id]).await?.remove(0);
         Ok(matches!(standing, Some(Standing::Here(here)) if !here.state.is_final()))
+    }
+}
+
+/// How many of these ends, at least one, have nothing to do with what those before them enqueue.
+fn strangers(ends: &[End]) -> usize {
+    let mut enqueued: HashSet<&TaskId> = HashSet::new();
+    let mut is_stranger = |end: &End| {
+        let its: Vec<&TaskId> = end.effects.iter().filter_map(enqueues).collect();
+        let is_one = !enqueued.contains(&end.run.id) && its.iter().all(|id| !enqueued.contains(id));
+        enqueued.extend(its);
+        is_one
+    };
+    ends.iter().take_while(|end| is_stranger(end)).count()
+}
+
+fn enqueues(effect: &Effect) -> Option<&TaskId> {
+    match effect {
+        Effect::Push(message) => Some(&message.id),
+        Effect::Record(_) | Effect::Arrive { .. } => None,
     }
 }
 
