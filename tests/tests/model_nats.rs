@@ -15,7 +15,8 @@ fn play(version: Version, story: Vec<tasq_tests::model::ops::Op>) {
         let (clock, options) = (Arc::new(Stepped::default()), shared(version).options());
         let mut handles = Vec::new();
         for _ in 0..2 {
-            let tuning = nats::Tuning { clock: Some(clock.clone()), log: 4 << 10, inline: 2, ..nats::Tuning::default() };
+            let tuning =
+                nats::Tuning { clock: Some(clock.clone()), log: 4 << 10, inline: 2, ..nats::Tuning::default() };
             handles.push(nats::open(&options, tuning, false).await.expect("open the server"));
         }
         Play::new(clock, handles).play(story).await;

@@ -1,16 +1,17 @@
-//! Redis ≥ 6.2 or Valkey: one server, shared by any number of machines.
+//! Redis ≥ 6.2 or Valkey: one server, the master of some sentinels or a cluster, shared by any number of machines.
 //!
 //! What is kept where stands in [`layout`]; every change is a script in `redis/lua/`, so it happens whole or not at all
 //! and by the server's clock. What scripts are given and answer is [`wire`]'s to know.
 //!
-//! Follow-ups for other queues and the search for an id in all of them need the keys of several queues in one script;
-//! a single server allows that.
+//! Follow-ups for other queues and the search for an id in all of them need the keys of several queues in one script. A
+//! single server allows that; in a cluster, where a script reaches one slot, and so one queue, [`split`] does it in steps.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use super::Backend;
 use super::url::RedisOptions;
@@ -20,6 +21,7 @@ use crate::error::Result;
 use crate::task::Name;
 
 mod broker;
+mod call;
 mod checkup;
 mod error;
 mod inbox;
@@ -33,6 +35,7 @@ mod results;
 mod schedules;
 mod scripts;
 mod signals;
+mod split;
 mod store;
 mod wire;
 
@@ -67,8 +70,9 @@ impl Time {
 pub async fn open(options: &RedisOptions, time: Time, foreign_results: bool) -> Result<Backend> {
     let layout = Layout::new(&options.prefix);
     let link = Link::open(options, time).await?;
-    let ear = Ear::open(link.client.clone(), &layout);
-    let redis = Arc::new(Redis { link, layout, queues: Mutex::default(), ear, foreign_results });
+    let ear = Ear::open(link.hearsay(), &layout);
+    let redis =
+        Arc::new(Redis { link, layout, queues: Mutex::default(), swept: Mutex::default(), ear, foreign_results });
     // Also finds out whether the server lets us work: a replica doesn't, nor does one without rights for scripts.
     redis.meet(&[]).await?;
     // So that nothing is missed that is said from now on.
@@ -103,6 +107,8 @@ struct Redis {
     layout: Layout,
     /// Those that this process knows, with their numbers.
     queues: Mutex<Arc<Queues>>,
+    /// When follow-ups that were left behind were last looked after.
+    swept: Mutex<Option<Instant>>,
     ear: Ear,
     foreign_results: bool,
 }

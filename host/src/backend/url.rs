@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 mod nats;
+mod redis;
 
 pub use nats::{NatsOptions, NatsUser};
+pub use redis::{RedisOptions, RedisPlace, Sentinels};
 
 /// A parsed `--broker` or `--results`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub enum Url {
     Sqlite(SqliteOptions),
     /// `nats://…` or `tls://…`.
     Nats(NatsOptions),
-    /// `redis://…` or `rediss://…`.
+    /// `redis://…`, `redis+cluster://…` or `redis+sentinel://…`; `rediss…` with TLS.
     Redis(RedisOptions),
     /// A scheme that no backend serves; `shown` is the URL without its password.
     Other {
@@ -46,15 +48,6 @@ pub enum Sync {
     Normal,
 }
 
-/// What a `redis://` or `rediss://` URL says.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisOptions {
-    /// The URL without its options, with its password.
-    pub address: String,
-    /// What the names of all keys begin with, so that several environments can share a server.
-    pub prefix: String,
-}
-
 /// The prefix unless the URL names one.
 pub const PREFIX: &str = "tasq";
 
@@ -79,7 +72,9 @@ impl FromStr for Url {
             "nats" | "tls" => NatsOptions::parse(scheme, rest)
                 .map(Url::Nats)
                 .map_err(|why| InvalidUrl(format!("{}: {why}", without_password(text)))),
-            "redis" | "rediss" => redis_of(text),
+            "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
+                RedisOptions::parse(scheme, text).map(Url::Redis)
+            }
             _ => Ok(Url::Other { scheme: scheme.into(), shown: without_password(text) }),
         }
     }
@@ -101,40 +96,19 @@ fn sync_of(text: &str, query: &str) -> Result<Sync, InvalidUrl> {
     Ok(sync)
 }
 
-fn redis_of(text: &str) -> Result<Url, InvalidUrl> {
-    let (address, query) = text.split_once('?').unwrap_or((text, ""));
-    let shown = without_password(text);
-    if address.split_once("://").is_none_or(|(_, place)| place.is_empty()) {
-        return Err(InvalidUrl(format!("{shown}: expected a server, as in redis://localhost:6379")));
-    }
-    Ok(Url::Redis(RedisOptions { address: address.into(), prefix: prefix_of(&shown, query)? }))
+/// What a server's keys may begin with.
+fn is_prefix(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
-/// The one option of a server's URL.
-fn prefix_of(shown: &str, query: &str) -> Result<String, InvalidUrl> {
-    let good = |name: &str| {
-        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
-    };
-    match query.split_once('=') {
-        None if query.is_empty() => Ok(PREFIX.into()),
-        Some(("prefix", name)) if good(name) => Ok(name.into()),
-        _ => Err(InvalidUrl(format!("{shown}: unknown option \"{query}\"; expected prefix=[A-Za-z0-9_-]{{1,64}}"))),
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut decoded = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        decoded.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        decoded.extend_from_slice(part.get(2..)?.as_bytes());
     }
-}
-
-/// As users write it, without the password.
-impl fmt::Display for RedisOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_password(&self.address))?;
-        if self.prefix == PREFIX { Ok(()) } else { write!(f, "?prefix={}", self.prefix) }
-    }
-}
-
-/// What is logged doesn't show it either.
-impl fmt::Debug for RedisOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisOptions({self})")
-    }
+    String::from_utf8(decoded).ok()
 }
 
 fn without_password(text: &str) -> String {

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::{LIMIT, open, patiently};
 
 /// Has the handler `h`. The first test that asks for it may wait for its compilation.
-fn sandbox() -> Sandbox {
+pub(super) fn sandbox() -> Sandbox {
     let handlers = tempfile::tempdir().unwrap();
     std::fs::copy(guest("misbehave"), handlers.path().join("h.wasm")).unwrap();
     let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
@@ -30,7 +30,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-async fn work(backend: Backend, sandbox: Sandbox, stopped: oneshot::Receiver<()>) -> worker::Summary {
+pub(super) async fn work(backend: Backend, sandbox: Sandbox, stopped: oneshot::Receiver<()>) -> worker::Summary {
     let options = Options {
         queues: Queues::Named(vec![("q".parse().unwrap(), 1)]),
         order: Order::Weighted,
@@ -45,7 +45,7 @@ async fn work(backend: Backend, sandbox: Sandbox, stopped: oneshot::Receiver<()>
     worker::run(backend, sandbox.into(), options, heard, std::future::pending()).await.unwrap()
 }
 
-fn short_work(text: &str) -> Message {
+pub(super) fn short_work(text: &str) -> Message {
     let (handler, queue): (Name, Name) = ("h".parse().unwrap(), "q".parse().unwrap());
     let envelope = codec::encode(&Task {
         id: id(text),
@@ -61,6 +61,27 @@ fn short_work(text: &str) -> Message {
         group: None,
     });
     Message { handler, queue, remember: Some(DAY), envelope, ..task(text) }
+}
+
+/// Each of these ends well.
+pub(super) async fn all_end(backend: &Backend, ids: &[TaskId]) {
+    let ended = async {
+        loop {
+            let records = patiently(async || backend.results.get(ids).await).await;
+            if records.iter().all(Option::is_some) {
+                return records;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let records = match tokio::time::timeout(LIMIT, ended).await {
+        Ok(records) => records,
+        Err(_) => panic!("not all ended: {:?}", backend.operations.depths(Duration::ZERO).await),
+    };
+    for (id, record) in ids.iter().zip(records) {
+        let record = record.unwrap();
+        assert_eq!((record.state, record.result.as_deref()), (State::Done, Some(id.as_str().as_bytes())));
+    }
 }
 
 /// Killed five times while producers push and a worker works: everything that was accepted ends with its result.
@@ -96,23 +117,7 @@ async fn a_server_killed_mid_work_loses_nothing() {
     // It lasts until here, and so does the server.
     let _server = killing.join().unwrap();
     assert_eq!(ids.len(), 600);
-    let ended = async {
-        loop {
-            let records = patiently(async || backend.results.get(&ids).await).await;
-            if records.iter().all(Option::is_some) {
-                return records;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let records = match tokio::time::timeout(LIMIT, ended).await {
-        Ok(records) => records,
-        Err(_) => panic!("not all ended: {:?}", backend.operations.depths(Duration::ZERO).await),
-    };
-    for (id, record) in ids.iter().zip(records) {
-        let record = record.unwrap();
-        assert_eq!((record.state, record.result.as_deref()), (State::Done, Some(id.as_str().as_bytes())));
-    }
+    all_end(&backend, &ids).await;
     drop(stop);
     working.await.unwrap();
     let depth = backend.operations.depths(Duration::ZERO).await.unwrap().remove(0);

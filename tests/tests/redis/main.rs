@@ -9,7 +9,9 @@ use tasq_host::error::Error;
 use tasq_host::task::WorkerId;
 use tasq_tests::nouns::{DAY, asking};
 
+mod cluster;
 mod crashes;
+mod failover;
 mod footprint;
 mod gone;
 mod listing;

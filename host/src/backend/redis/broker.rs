@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::call::{Call, Script};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use redis::{Script, ScriptInvocation};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep_until};
 
 use super::layout::{Blocks, Search};
+use super::split::is_for_elsewhere;
 use super::wire::{self, Answer, Taken, span};
 use super::{Redis, scripts};
 use crate::broker::{Broker, Delivery, Effect, End, Held, Letter, Message, Pushed, Reserve, Settled};
@@ -145,6 +146,9 @@ impl Broker for Redis {
 
 impl Redis {
     async fn push_chunk(&self, messages: &[Message]) -> Result<Vec<Taken>> {
+        if self.link.is_split() {
+            return self.push_split(messages).await;
+        }
         let mut blocks = Blocks::default();
         messages.iter().for_each(|message| blocks.add(&message.queue));
         loop {
@@ -153,8 +157,10 @@ impl Redis {
             let chosen = messages.iter().any(wire::is_chosen);
             let search = if chosen { Search::Everywhere } else { Search::There };
             self.layout.accept(&blocks, &queues, search, &mut call);
-            messages.iter().for_each(|message| wire::message(message, blocks.place(&message.queue), &mut call));
-            if let Some(answer) = wire::fresh(self.link.send(&call).await?) {
+            // However long it takes.
+            call.arg(0);
+            messages.iter().for_each(|message| call.words(wire::message(message, blocks.place(&message.queue))));
+            if let Some(answer) = wire::fresh(self.link.write(&call).await?) {
                 return wire::taken(answer);
             }
             self.meet(&blocks.names()).await?;
@@ -168,11 +174,21 @@ impl Redis {
 
     /// Gives `script` the ends, behind what it wants to know beside.
     pub(super) async fn end(&self, script: &Script, beside: &[String], ends: &[End]) -> Result<Vec<u64>> {
+        if self.link.is_split() {
+            self.end_split(script, beside, ends).await
+        } else {
+            self.end_together(script, beside, &ends.iter().collect::<Vec<_>>()).await
+        }
+    }
+
+    /// In one call: where queues live apart, of one queue.
+    pub(super) async fn end_together(&self, script: &Script, beside: &[String], ends: &[&End]) -> Result<Vec<u64>> {
+        let is_split = self.link.is_split();
         let mut blocks = Blocks::default();
-        let mut search = Search::Not;
+        let mut search = Search::There;
         for end in ends {
             blocks.add(&end.run.queue);
-            for effect in &end.effects {
+            for effect in end.effects.iter().filter(|_| !is_split) {
                 blocks.add(queue_of(effect));
                 let searches = match effect {
                     Effect::Push(_) => true,
@@ -191,8 +207,8 @@ impl Redis {
             call.arg(self.layout.ended()).arg(&self.ear.origin).arg(u8::from(self.foreign_results));
             call.arg(beside).arg(ends.len());
             ends.iter().for_each(|end| write_end(end, &blocks, &mut call));
-            ends.iter().for_each(|end| write_effects(end, &blocks, &mut call));
-            if let Some(answers) = wire::answers(self.link.send(&call).await?)? {
+            ends.iter().for_each(|end| write_effects(end, &blocks, is_split, &mut call));
+            if let Some(answers) = wire::answers(self.link.write(&call).await?)? {
                 return Ok(answers);
             }
             self.meet(&blocks.names()).await?;
@@ -217,7 +233,7 @@ fn queue_of(effect: &Effect) -> &Name {
 }
 
 /// Gives `settle.lua` an end.
-fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
+fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut Call<'_>) {
     let (how, after) = match &end.ending {
         Ending::Done | Ending::Cancelled => (0, Duration::ZERO),
         Ending::Dead { keep, .. } => (1, *keep),
@@ -240,7 +256,7 @@ fn write_end(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
 }
 
 /// Gives it what follows from an end.
-fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>) {
+fn write_effects(end: &End, blocks: &Blocks<'_>, is_split: bool, call: &mut Call<'_>) {
     let failed = match &end.ending {
         Ending::Retry { failed, .. } => Some(Some(failed)),
         Ending::Dead { failed, .. } => Some(failed.as_ref()),
@@ -249,13 +265,25 @@ fn write_effects(end: &End, blocks: &Blocks<'_>, call: &mut ScriptInvocation<'_>
     if let Some(failed) = failed {
         call.arg(failed.map(wire::failed).unwrap_or_default());
     }
+    let own = blocks.place(&end.run.queue);
     for effect in &end.effects {
-        let place = blocks.place(queue_of(effect));
-        match effect {
-            Effect::Push(message) => wire::message(message, place, call),
-            Effect::Record(record) => wire::record(record, place, call),
-            Effect::Arrive { task, index, result, .. } => wire::arrival(task, *index, result, place, call),
-        }
+        let leaves = is_split && is_for_elsewhere(effect, end);
+        let place = if leaves {
+            1
+        } else if is_split {
+            own
+        } else {
+            blocks.place(queue_of(effect))
+        };
+        let words = match effect {
+            Effect::Record(record) => {
+                wire::record(record, place, call);
+                continue;
+            }
+            Effect::Push(message) => wire::message(message, place),
+            Effect::Arrive { task, index, result, .. } => wire::arrival(task, *index, result, place),
+        };
+        call.words(if leaves { wire::for_elsewhere(queue_of(effect), words, own) } else { words });
     }
 }
 

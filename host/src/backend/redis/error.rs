@@ -13,7 +13,12 @@ pub(super) fn classify(error: &RedisError) -> Error {
         Theirs::Server(ServerErrorKind::ResponseError) | Theirs::Extension => by_text(error),
         _ => ErrorKind::Unavailable,
     };
-    let hint = if is_replica(error) { "; name the primary of this replica" } else { "" };
+    let hint = match error.kind() {
+        _ if is_replica(error) => "; name the primary of this replica",
+        // A node of a cluster that doesn't let us see that it is one.
+        Theirs::Server(ServerErrorKind::Moved) => "; name its cluster: redis+cluster://HOST",
+        _ => "",
+    };
     Error { kind, message: format!("{}{hint}", text(error)) }
 }
 
@@ -45,7 +50,7 @@ fn by_text(error: &RedisError) -> ErrorKind {
     if passing.into_iter().any(says) { ErrorKind::Unavailable } else { ErrorKind::Rejected }
 }
 
-fn is_replica(error: &RedisError) -> bool {
+pub(super) fn is_replica(error: &RedisError) -> bool {
     error.kind() == Theirs::Server(ServerErrorKind::ReadOnly) || error.to_string().contains("READONLY")
 }
 

@@ -45,7 +45,7 @@ impl Redis {
 
     async fn hand_out(&self, max: usize) -> Result<Vec<Parcel>> {
         let Keys { list, handed_out, held } = self.inbox();
-        let there: u64 = self.link.ask(cmd("EXISTS").arg(&list).arg(&handed_out)).await?;
+        let there: u64 = self.link.ask_any(cmd("EXISTS").arg(&list).arg(&handed_out)).await?;
         if there == 0 || max == 0 {
             return Ok(Vec::new());
         }
@@ -83,9 +83,9 @@ impl Redis {
         for record in told {
             push.arg(record.id.as_str());
         }
-        let over = self.link.ask::<usize>(&push).await?.saturating_sub(KEEP_DONE);
+        let over = self.link.ask_any::<usize>(&push).await?.saturating_sub(KEEP_DONE);
         if over > 0 {
-            let oldest: Vec<String> = self.link.ask(cmd("LPOP").arg(&list).arg(over)).await?;
+            let oldest: Vec<String> = self.link.ask_any(cmd("LPOP").arg(&list).arg(over)).await?;
             let oldest: Vec<TaskId> = oldest.iter().filter_map(|id| id.parse().ok()).collect();
             self.untell(&oldest).await?;
         }
@@ -124,7 +124,7 @@ impl Redis {
     /// Forgets what was told of these.
     pub(super) async fn untell(&self, ids: &[TaskId]) -> Result<()> {
         for ids in ids.chunks(AT_ONCE) {
-            let forget = |id| async move { self.link.ask::<u64>(cmd("DEL").arg(self.told(id))).await };
+            let forget = |id| async move { self.link.ask_any::<u64>(cmd("DEL").arg(self.told(id))).await };
             try_join_all(ids.iter().map(forget)).await?;
         }
         Ok(())
@@ -156,15 +156,15 @@ impl Inbox for Redis {
                 release.arg(id);
             }
             // In this order: one that is held and isn't there is forgotten as it is looked at.
-            self.link.ask::<u64>(&drop).await?;
-            self.link.ask::<u64>(&release).await?;
+            self.link.ask_any::<u64>(&drop).await?;
+            self.link.ask_any::<u64>(&release).await?;
         }
         Ok(())
     }
 
     async fn left(&self) -> Result<u64> {
         let Keys { list, handed_out, .. } = self.inbox();
-        let new: u64 = self.link.ask(cmd("LLEN").arg(list)).await?;
-        Ok(new + self.link.ask::<u64>(cmd("HLEN").arg(handed_out)).await?)
+        let new: u64 = self.link.ask_any(cmd("LLEN").arg(list)).await?;
+        Ok(new + self.link.ask_any::<u64>(cmd("HLEN").arg(handed_out)).await?)
     }
 }

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::Value;
 
 use super::wire::{Answer, CANCELLED, UNIQUE, WAITS, id, kept_record, parse, unreadable};
 use crate::broker::{Arrived, Delivery, Settings, Standing, Tracked};
 use crate::error::{Error, Result};
-use crate::schedules::Plan;
+use crate::schedules::{Plan, Plans};
 use crate::task::{FailedRun, Name, Priority, Rate, Run, State, TaskId, Timestamp, WorkerId};
 
 /// A queue's settings (`depths.lua`).
@@ -163,8 +164,20 @@ pub(super) fn standing(answer: &mut Answer, id: &TaskId, queue: &Name) -> Result
     Ok(Some(Standing::Here(Box::new(tracked))))
 }
 
+/// All schedules (`plans.lua`).
+pub(super) fn plans(value: Value) -> Result<Plans> {
+    let mut answer = Answer::new(value)?;
+    let now = Timestamp(answer.number()?);
+    let mut plans = Vec::new();
+    while !answer.is_over() {
+        plans.push(plan(&answer.bytes()?, answer.bytes()?)?);
+    }
+    plans.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Plans { now, plans })
+}
+
 /// A schedule (`plan_value.lua`).
-pub(super) fn plan(name: &[u8], value: Bytes) -> Result<Plan> {
+fn plan(name: &[u8], value: Bytes) -> Result<Plan> {
     let mut packed = Packed(value);
     let (since, last) = (Timestamp(packed.take(7)?), packed.take_bytes(2)?);
     let last = if last.is_empty() { None } else { Some(id(&last)?) };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use redis::ScriptInvocation;
+use super::call::Call;
 
 use super::Queues;
 use crate::task::Name;
@@ -27,16 +27,20 @@ use crate::task::Name;
 /// | `fo` `fx` | sorted | the same of those that are kept for another time, and of dead tasks |
 /// | `f` | sorted | the latter two by the end of their keeping |
 /// | `o` `oz` | hash, sorted | letters by number; their tasks |
+/// | `n` | hash | follow-ups for queues in other slots, by number |
 /// | `c` | hash | counters: `seq` of accepted tasks, `letter`, `gone` from the lists; settings: `paused`, `rate`, `most` |
 /// | `u` | hash | unique key → who holds it, until when |
 /// | `a` | hash | id → how many results a task waits for; those that came |
-pub(super) const PARTS: [&str; 25] = [
+pub(super) const PARTS: [&str; 26] = [
     "p0", "p1", "p2", "k0", "k1", "k2", "k", "m", "e", "x", "l", "s", "d", "dn", "t", "r", "f", "fd", "fo", "fx", "o",
-    "oz", "c", "u", "a",
+    "oz", "c", "u", "a", "n",
 ];
 
 /// What the search for an id needs of a queue, in the order in which `accept.lua` reads it.
 const HELD: [&str; 9] = ["m", "t", "d", "dn", "r", "f", "fd", "fo", "fx"];
+
+/// Ids that are held are spread over so many slots.
+const HELD_IN: u32 = 64;
 
 /// The names under one prefix.
 pub(super) struct Layout {
@@ -89,27 +93,44 @@ impl Layout {
     }
 
     /// Gives a script the keys of what an owner stores: values by key, keys that expire by time, the bytes of all.
-    pub(super) fn stored(&self, owner: &Name, call: &mut ScriptInvocation<'_>) {
+    pub(super) fn stored(&self, owner: &Name, call: &mut Call<'_>) {
         for part in ["v", "f", "b"] {
             call.key(format!("{}:store:{{{owner}}}:{part}", self.prefix));
         }
     }
 
+    /// Gives a script the keys of ids that are to be held, by the slots that they are in.
+    pub(super) fn held<'a>(&self, ids: impl Iterator<Item = &'a str>) -> BTreeMap<u32, Vec<String>> {
+        let mut slots: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for id in ids {
+            let slot = id.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % HELD_IN;
+            slots.entry(slot).or_default().push(format!("{}:held:{{{slot}}}:{id}", self.prefix));
+        }
+        slots
+    }
+
     /// Gives a script the keys of a queue.
-    pub(super) fn keys(&self, queue: &Name, call: &mut ScriptInvocation<'_>) {
+    pub(super) fn keys(&self, queue: &Name, call: &mut Call<'_>) {
         self.parts(queue, &PARTS, call);
     }
 
-    fn parts(&self, queue: &Name, parts: &[&str], call: &mut ScriptInvocation<'_>) {
+    fn parts(&self, queue: &Name, parts: &[&str], call: &mut Call<'_>) {
         for part in parts {
-            call.key(format!("{}:{{{queue}}}:{part}", self.prefix));
+            call.key(self.part(queue, part));
         }
     }
 
+    fn part(&self, queue: &Name, part: &str) -> String {
+        format!("{}:{{{queue}}}:{part}", self.prefix)
+    }
+
     /// Gives a script that accepts tasks (`accept.lua`) its keys and first arguments.
-    pub(super) fn accept(&self, blocks: &Blocks<'_>, queues: &Queues, search: Search, call: &mut ScriptInvocation<'_>) {
-        call.key(self.queues());
+    pub(super) fn accept(&self, blocks: &Blocks<'_>, queues: &Queues, search: Search, call: &mut Call<'_>) {
         let names = blocks.names();
+        match search {
+            Search::Everywhere => call.key(self.queues()),
+            Search::There => call.key(names.first().map_or(self.queues(), |name| self.part(name, "c"))),
+        };
         for name in &names {
             self.keys(name, call);
         }
@@ -117,7 +138,7 @@ impl Layout {
             let others = queues.keys().filter(|name| !blocks.0.contains_key(name));
             others.for_each(|name| self.parts(name, &HELD, call));
         }
-        let known = if search == Search::Not { -1 } else { queues.len() as i64 };
+        let known = if search == Search::There { -1 } else { queues.len() as i64 };
         call.arg(self.wake()).arg(known).arg(names.len());
         for name in names {
             call.arg(name.as_str());
@@ -128,9 +149,7 @@ impl Layout {
 /// Where a script looks for the ids of the tasks that it is to accept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Search {
-    /// It accepts none.
-    Not,
-    /// In the queues that they are for: generated ids.
+    /// In the queues that it writes to: generated ids, or none, or the caller has looked elsewhere.
     There,
     /// In all queues.
     Everywhere,

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use super::call::Call;
 use bytes::Bytes;
-use redis::ScriptInvocation;
 
 use super::Redis;
 use super::scripts::{self, FAR};
@@ -93,7 +93,7 @@ impl Walk<'_> {
         self.newest.first().filter(|_| self.newest.len() == self.filter.limit)
     }
 
-    fn call(&self, queue: &Name, place: &str, cursor: &[u8], span: Span) -> ScriptInvocation<'static> {
+    fn call(&self, queue: &Name, place: &str, cursor: &[u8], span: Span) -> Call<'static> {
         let Redis { link, layout, .. } = self.redis;
         let mut call = link.call(&scripts::SCAN);
         layout.keys(queue, &mut call);

@@ -1,5 +1,6 @@
 //! Looking and reporting.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,11 +22,12 @@ const READ: usize = 50;
 #[async_trait]
 impl Operations for Redis {
     async fn list(&self, filter: &Filter) -> Result<Vec<Standing>> {
+        self.catch_up().await?;
         self.unfinished(filter).await
     }
 
     async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
-        let queues = self.meet(&[]).await?;
+        let queues = self.catch_up().await?;
         self.standings(&queues, ids).await
     }
 
@@ -66,7 +68,7 @@ impl Operations for Redis {
                 for id in ids {
                     call.arg(id.as_str());
                 }
-                let answers = wire::taken(self.link.send(&call).await?)?;
+                let answers = wire::taken(self.link.write(&call).await?)?;
                 for (revived, answer) in revived.iter_mut().zip(answers) {
                     match answer {
                         Taken::Yes => *revived = Revive::Done,
@@ -89,7 +91,7 @@ impl Operations for Redis {
                 for id in ids {
                     call.arg(id.as_str());
                 }
-                removed += wire::number(self.link.send(&call).await?)?;
+                removed += wire::number(self.link.write(&call).await?)?;
             }
         }
         Ok(removed)
@@ -107,7 +109,7 @@ impl Operations for Redis {
                 Setting::Concurrency(most) => call.arg("most").arg(most.map_or(String::new(), |most| most.to_string())),
             };
         }
-        self.link.send(&call).await.map(drop)
+        self.link.write(&call).await.map(drop)
     }
 
     async fn announce(&self, worker: &WorkerReport, every: Duration) -> Result<()> {
@@ -146,6 +148,15 @@ impl Operations for Redis {
 }
 
 impl Redis {
+    /// All queues, once what ends left behind is where it belongs.
+    async fn catch_up(&self) -> Result<Arc<Queues>> {
+        let queues = self.meet(&[]).await?;
+        if self.link.is_split() {
+            self.relay_all(queues.keys()).await;
+        }
+        Ok(queues)
+    }
+
     /// Asks each queue: there are few.
     pub(super) async fn standings(&self, queues: &Queues, ids: &[TaskId]) -> Result<Vec<Option<Standing>>> {
         let mut found = vec![None; ids.len()];

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::call::Call;
 use futures_util::future::try_join_all;
-use redis::ScriptInvocation;
 
 use super::Redis;
 use super::kept::delivery;
@@ -22,6 +22,8 @@ pub(super) struct Look {
     pub(super) unfinished: bool,
     /// When something becomes due or runs out next, and what time it was then.
     pub(super) next: Option<(Timestamp, Timestamp)>,
+    /// A queue from which follow-ups are to be brought elsewhere.
+    left_behind: Option<Name>,
 }
 
 /// A caller's looking: what it has so far.
@@ -37,7 +39,7 @@ struct Looking<'a> {
 
 impl Redis {
     pub(super) async fn look(&self, request: &Reserve) -> Result<Look> {
-        let look = Look { taken: Vec::new(), unfinished: false, next: None };
+        let look = Look { taken: Vec::new(), unfinished: false, next: None, left_behind: None };
         let seen = vec![false; request.queues.len()];
         let mut looking = Looking { redis: self, request, room: request.room.clone(), seen, look };
         let answered = match request.order {
@@ -48,6 +50,9 @@ impl Redis {
             Ok(()) => looking.take_back().await,
             failed => failed,
         };
+        if let Some(queue) = &looking.look.left_behind {
+            self.sweep(queue).await;
+        }
         match answered {
             // What is claimed already is not to be lost for the lack of more.
             Err(error) if looking.look.taken.is_empty() => Err(error),
@@ -97,7 +102,10 @@ impl Looking<'_> {
         self.seen[index] = true;
         let mut answer = Answer::new(self.redis.link.send(&self.call(index, want)).await?)?;
         let now = Timestamp(answer.number()?);
-        self.look.unfinished |= answer.number()? == 1;
+        let state = answer.number()?;
+        self.look.unfinished |= state & 1 > 0;
+        self.look.left_behind =
+            self.look.left_behind.take().or((state & 2 > 0).then(|| self.request.queues[index].0.clone()));
         let next = Some(answer.number()?).filter(|&next| next > 0).map(|next| (Timestamp(next), now));
         self.look.next = self.look.next.into_iter().chain(next).min();
         let has_past = answer.number()? == 1;
@@ -112,7 +120,7 @@ impl Looking<'_> {
         Ok(self.look.taken.len() - before)
     }
 
-    fn call(&self, index: usize, want: usize) -> ScriptInvocation<'static> {
+    fn call(&self, index: usize, want: usize) -> Call<'static> {
         let (Reserve { worker, format, lease, order, .. }, queue) = (self.request, &self.request.queues[index].0);
         let Redis { link, layout, .. } = self.redis;
         let mut call = link.call(&CLAIM);

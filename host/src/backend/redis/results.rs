@@ -29,7 +29,7 @@ impl Results for Redis {
                 let mut call = self.link.call(&scripts::RECORD);
                 self.layout.keys(queue, &mut call);
                 chunk.iter().for_each(|record| wire::record(record, 1, &mut call));
-                self.link.send(&call).await?;
+                self.link.write(&call).await?;
             }
         }
         Ok(())
@@ -44,7 +44,10 @@ impl Results for Redis {
         for (ids, found) in ids.chunks(READ).zip(found.chunks_mut(READ)) {
             for records in try_join_all(queues.keys().map(|queue| self.records_in(queue, ids))).await? {
                 for (found, record) in found.iter_mut().zip(records) {
-                    *found = found.take().or(record);
+                    // Where an id had several lives, the record of the highest run stands.
+                    if record.as_ref().map(|record| record.run) > found.as_ref().map(|found: &Record| found.run) {
+                        *found = record;
+                    }
                 }
             }
         }
@@ -83,7 +86,7 @@ impl Results for Redis {
                 for id in ids {
                     call.arg(id.as_str());
                 }
-                there += wire::number(self.link.send(&call).await?)?;
+                there += wire::number(self.link.write(&call).await?)?;
             }
         }
         Ok(there)

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use super::call::Script;
 
 use super::layout::PARTS;
 use crate::broker::{HISTORY, UPSTREAM};
@@ -22,8 +22,9 @@ macro_rules! scripts {
 
 scripts! {
     ABANDON = "abandon",
+    ADVANCE = "plan_value" "advance",
     ANNOUNCE = "announce",
-    CANCEL = "accept" "keep" "ends" "cancel",
+    CANCEL = "accept" "arrivals" "keep" "ends" "cancel",
     CLAIM = "claim",
     CONFIGURE = "configure",
     DELETE = "delete",
@@ -31,19 +32,25 @@ scripts! {
     DEPTHS = "depths",
     ENDED = "ended",
     EXTEND = "extend",
+    FOLLOW_UPS = "follow_ups",
     GET = "standing" "get",
+    HOLD = "hold",
+    HOLDS = "holds",
     INBOX = "inbox",
     OUTBOX = "outbox",
+    OUTDO = "keep" "outdo",
     PLAN = "plan_value" "plan",
     PLANS = "plans",
-    PUSH = "accept" "push",
+    PUSH = "accept" "arrivals" "push",
     QUEUES = "queues",
     RECORD = "keep" "record",
+    RELAYED = "relayed",
+    RELEASE = "release",
     REMOVE = "remove",
     RESULTS = "results",
     REVIVE = "revive",
     SCAN = "scan",
-    SETTLE = "accept" "keep" "ends" "settle",
+    SETTLE = "accept" "arrivals" "keep" "ends" "settle",
     STORE = "store",
     TELL = "tell",
     TICK = "accept" "plan_value" "tick",
@@ -59,5 +66,5 @@ fn script(parts: &[&str]) -> Script {
          local PARTS = {{ '{}' }}\n",
         PARTS.join("', '")
     );
-    Script::new(&(limits + &parts.join("\n")))
+    Script::new(limits + &parts.join("\n"))
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis::Client;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::layout::Layout;
+use super::link::Hearsay;
 use crate::broker::Signal;
 use crate::task::TaskId;
 
@@ -36,7 +36,7 @@ struct Shared {
 }
 
 impl Ear {
-    pub(super) fn open(client: Client, layout: &Layout) -> Ear {
+    pub(super) fn open(hearsay: Hearsay, layout: &Layout) -> Ear {
         let shared = Arc::new(Shared {
             woken: broadcast::Sender::new(SIGNALS),
             signals: broadcast::Sender::new(SIGNALS),
@@ -45,7 +45,7 @@ impl Ear {
         });
         let origin = uuid::Uuid::now_v7().simple().to_string();
         let hearing = Hearing {
-            client,
+            hearsay,
             wake: layout.wake(),
             ended: layout.ended(),
             cancels: layout.cancels(),
@@ -82,7 +82,7 @@ impl Ear {
 }
 
 struct Hearing {
-    client: Client,
+    hearsay: Hearsay,
     wake: String,
     ended: String,
     cancels: String,
@@ -107,7 +107,7 @@ impl Hearing {
 
     /// Until the connection is gone; an error where there was none.
     async fn hear(&mut self) -> redis::RedisResult<()> {
-        let (mut sink, mut stream) = self.client.get_async_pubsub().await?.split();
+        let (mut sink, mut stream) = self.hearsay.connect().await?.split();
         sink.subscribe(&[&self.wake, &self.cancels]).await?;
         if self.ends {
             sink.subscribe(&self.ended).await?;

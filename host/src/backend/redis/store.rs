@@ -28,6 +28,7 @@ impl Store for Redis {
                 call.arg(expected.as_ref().map_or(&[][..], |expected: &Bytes| expected))
             }
         };
-        wire::stored(self.link.send(&call).await?, &op)
+        let answer = if op == Op::Get { self.link.send(&call).await? } else { self.link.write(&call).await? };
+        wire::stored(answer, &op)
     }
 }

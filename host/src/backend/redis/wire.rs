@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{ScriptInvocation, Value};
+use redis::Value;
 
 use super::Queues;
+use super::call::Call;
 use super::scripts::FAR;
 use crate::broker::{Due, Message, Pushed, Unique};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::results::Record;
 use crate::store::{Op, Stored};
-use crate::task::{FailedRun, Rate, State, TaskId, millis};
+use crate::task::{FailedRun, Name, Rate, State, TaskId, millis};
 
 /// Milliseconds as they are stored.
 pub(super) fn span(span: Duration) -> u64 {
@@ -24,8 +25,11 @@ pub(super) const UNIQUE: u64 = 4;
 pub(super) const WAITS: u64 = 8;
 pub(super) const CANCELLED: u64 = 128;
 
-/// Gives a script a message (`accept.lua`).
-pub(super) fn message(message: &Message, place: usize, call: &mut ScriptInvocation<'_>) {
+/// A message or a result that arrives, as scripts are given it.
+pub(super) type Words = [Vec<u8>; 3];
+
+/// A message (`accept.lua`).
+pub(super) fn message(message: &Message, place: usize) -> Words {
     let (kind, due) = match message.due {
         Due::Now => (0, 0),
         Due::After(after) => (0, span(after)),
@@ -47,7 +51,7 @@ pub(super) fn message(message: &Message, place: usize, call: &mut ScriptInvocati
         back.extend_from_slice(key.as_bytes());
     }
     back.extend_from_slice(&message.envelope);
-    call.arg(meta).arg(message.id.as_str()).arg(back);
+    [meta, message.id.as_str().into(), back]
 }
 
 /// Big-endian integers of so many bytes, as Lua's `struct` reads them.
@@ -71,7 +75,7 @@ pub(super) const ARRIVAL: usize = 3;
 pub(super) const RECORD: usize = 5;
 
 /// Gives a script a record (`keep.lua`).
-pub(super) fn record(record: &Record, place: usize, call: &mut ScriptInvocation<'_>) {
+pub(super) fn record(record: &Record, place: usize, call: &mut Call<'_>) {
     let until = record.finished_at.plus(record.keep).0.min(FAR);
     let dead = u64::from(record.state == State::Dead);
     let how = u64::from(!is_generated(&record.id)) + if record.told { 2 } else { 0 };
@@ -81,9 +85,27 @@ pub(super) fn record(record: &Record, place: usize, call: &mut ScriptInvocation<
     call.arg(meta).arg(record.id.as_str()).arg(value).arg(record.finished_at.0.min(FAR)).arg(until);
 }
 
-/// Gives a script a result for the task that waits for it (`ends.lua`).
-pub(super) fn arrival(task: &TaskId, index: u32, result: &[u8], place: usize, call: &mut ScriptInvocation<'_>) {
-    call.arg(pack(&[(2, 1), (place as u64, 2), (index.into(), 4)])).arg(task.as_str()).arg(result);
+/// A result for the task that waits for it (`ends.lua`).
+pub(super) fn arrival(task: &TaskId, index: u32, result: &[u8], place: usize) -> Words {
+    [pack(&[(2, 1), (place as u64, 2), (index.into(), 4)]), task.as_str().into(), result.into()]
+}
+
+/// The same for a queue in another slot: there they are for the first block.
+pub(super) fn for_elsewhere(queue: &Name, [what, id, rest]: Words, place: usize) -> Words {
+    let kind = pack(&[(3, 1), (place as u64, 2)]);
+    [[kind, what].concat(), id, [queue.as_str().as_bytes(), &[0], &rest].concat()]
+}
+
+/// The queue, the id, and what its scripts are to be given.
+pub(super) fn from_elsewhere([what, of, rest]: [Bytes; 3]) -> Result<(Name, TaskId, Words)> {
+    let end = rest.iter().position(|&byte| byte == 0).ok_or_else(|| unreadable("a follow-up"))?;
+    let queue = parse("a queue's name", &rest[..end])?;
+    Ok((queue, id(&of)?, [what.into(), of.into(), rest[end + 1..].into()]))
+}
+
+/// Whether it is a message.
+pub(super) fn is_message([what, ..]: &Words) -> bool {
+    what.first() == Some(&0)
 }
 
 /// A queue's rate, as it is kept (`prelude.lua`).

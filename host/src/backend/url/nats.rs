@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::percent_decoded;
+
 /// Which NATS servers, who we are there, and which environment of theirs is ours.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NatsOptions {
@@ -106,16 +108,6 @@ fn identity(user: &str) -> Result<NatsUser, String> {
         None => NatsUser::Token(decoded(user)?),
         Some((user, password)) => NatsUser::Password { user: decoded(user)?, password: decoded(password)? },
     })
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut decoded = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        decoded.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
-        decoded.extend_from_slice(part.get(2..)?.as_bytes());
-    }
-    String::from_utf8(decoded).ok()
 }
 
 /// It stands in subjects and in the names of streams: no dots, no spaces, no wildcards.

@@ -1,10 +1,12 @@
 -- The second part of the scripts that accept tasks. They begin with KEYS[1], the queues, then blocks of the queues that
--- they write to, then those of HELD (layout.rs) of each of the others, where an id may be held.
--- ARGV: wake channel, how many queues the caller knows, the number of its blocks, the name of each.
+-- they write to, then those of HELD (layout.rs) of each of the others, where an id may be held. Who looks for no id
+-- elsewhere needs no others, and gives any key of a block for KEYS[1]: then all are of one slot where the blocks are.
+-- ARGV: wake channel, how many queues the caller knows (-1: they don't matter), the number of its blocks, the name of each.
 --
 -- A message is three arguments: what MESSAGE describes, id, and the value of m behind its front.
 
 local wake, known, count = arg(), number(), number()
+local is_stale = known >= 0 and redis.call('HLEN', KEYS[1]) ~= known
 local everyone, names = {}, {}
 for index = 1, count do
   everyone[index] = queue_at(2 + (index - 1) * #PARTS)

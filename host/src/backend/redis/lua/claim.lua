@@ -3,7 +3,7 @@
 -- KEYS: the queue's.
 -- ARGV: time, wake channel, the queue's name, worker, lease in ms, how many, the newest format that the worker reads,
 --       "strict" or "weighted", three random numbers in 0..1, the number of handlers, for each its name and room.
--- Returns: now; 1 if there is more to do at once; when something is due or runs out next (0 for nothing known);
+-- Returns: now; 1 if there is more to do at once, and 2 more if follow-ups wait for their way; when something is due or runs out next (0 for nothing known);
 --          1 if there are tasks that have run before; then per task: id, m, its e ("" for none) if there are such, and,
 --          where it waited for results, these (false for too many).
 
@@ -282,4 +282,5 @@ local function next_look()
 end
 answer[1], answer[2], answer[3] = now, unfinished and 1 or 0, got == 0 and next_look() or 0
 answer[4] = has_past and 1 or 0
+if redis.call('EXISTS', q.n) == 1 then answer[2] = answer[2] + 2 end
 return answer

@@ -1,9 +1,7 @@
--- The third part of the scripts that end tasks. Behind the arguments of accept.lua come the channel of ends, who asks, and
+-- The last part but one of the scripts that end tasks. Behind the arguments of accept.lua come the channel of ends, who asks, and
 -- whether records go to another server (0, 1).
 
 local channel, origin, foreign = arg(), arg(), arg() == '1'
--- Only a follow-up, or a record of a chosen id, has to look elsewhere: else the caller says -1.
-local is_stale = known >= 0 and redis.call('HLEN', KEYS[1]) ~= known
 
 -- An end: block, run, how it ends, a span, the number of effects, that of their arguments.
 local END = '>I2I4BI7I2I2'
@@ -35,32 +33,15 @@ local function post(q, id, value)
   redis.call('HSET', q.o, letter, string.sub(value, rest))
 end
 
--- The task that waited for results has all of them.
-local function come_due(q, id)
-  local value = redis.call('HGET', q.m, id)
-  local h = head(value)
-  if redis.call('ZREM', q.s, scheduled_member(h.priority, h.seq, id)) == 0 then return end
-  redis.call('HSET', q.m, id, struct.pack(FRONT, h.seq, h.enqueued, now) .. string.sub(value, 20))
-  enter(q, id, h.priority, h.seq, now)
-  q.changed = true
-end
-
--- The first of each index counts. When they are too many bytes together, only that they came is kept.
-local function arrive(q, id, index, result)
-  local waiting = redis.call('HGET', q.a, id)
-  if not waiting then return end
-  local want, got, bytes = struct.unpack(WAITING, waiting)
-  if index >= want or redis.call('HSETNX', q.a, result_field(id, index), result) == 0 then return end
-  bytes, got = math.min(bytes + #result, FAR), got + 1
-  if bytes > UPSTREAM then
-    local fields, blanks = result_fields(id, want), {}
-    for at, there in ipairs(gather('HMGET', q.a, fields)) do
-      if there and there ~= '' then blanks[#blanks + 1], blanks[#blanks + 2] = fields[at], '' end
-    end
-    each('HSET', q.a, blanks)
+-- For a queue in another slot: it stays here until somebody has brought it there (follow_ups.lua). What is due some time
+-- from now is due at that date, however long that takes.
+local function send_later(q, meta, id, value)
+  if string.byte(meta) == 0 then
+    local kind, block, priority, how, is_date, due = struct.unpack(MESSAGE, meta)
+    if is_date == 0 then meta = struct.pack(MESSAGE, kind, block, priority, how, 1, math.min(now + due, FAR)) end
   end
-  redis.call('HSET', q.a, id, struct.pack(WAITING, want, got, bytes))
-  if got == want then come_due(q, id) end
+  local letter = redis.call('HINCRBY', q.c, 'letter', 1)
+  redis.call('HSET', q.n, letter, struct.pack(FOLLOW_UP, #meta, #id) .. meta .. id .. value)
 end
 
 -- One effect, read from ARGV.
@@ -74,6 +55,8 @@ local function apply()
     accept(message_of(meta), id, value, 1)
   elseif kind == 2 then
     arrive(q, id, struct.unpack('>I4', meta, 4), value)
+  elseif kind == 3 then
+    send_later(q, string.sub(meta, 4), id, value)
   else
     local finished, kept = arg(), arg()
     if foreign or string.byte(meta, 5) >= TOLD then post(q, id, value) end

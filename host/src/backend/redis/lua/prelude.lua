@@ -127,6 +127,9 @@ local KEPT = '>I4I7'
 -- once.
 local RATE = '>I4I7I7I4'
 
+-- n: a follow-up: the lengths of the two that follow, what describes it, its id; then the queue's name, a NUL and the rest.
+local FOLLOW_UP = '>I2I2'
+
 -- s: by due time; among those due at once, by priority and order of acceptance.
 local function scheduled_member(priority, seq, id)
   return struct.pack('>BI6', priority, seq) .. id

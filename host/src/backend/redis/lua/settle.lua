@@ -2,8 +2,9 @@
 --
 -- KEYS: see accept.lua.
 -- ARGV: time, those of accept.lua and ends.lua, the number of ends; for each, what END describes and its id; then for
---       each again, of a death or a retry, the failed run or nothing (""), and its effects: messages (accept.lua), records (keep.lua) and
---       results for a task that waits for them: 2, block and index, then id and result.
+--       each again, of a death or a retry, the failed run or nothing (""), and its effects: messages (accept.lua), records
+--       (keep.lua), results for a task that waits for them: 2, block and index, then id and result; and what is for a queue
+--       in another slot: 3, block and, as there, what describes it, then id, and the queue's name, a NUL and the rest.
 -- Returns 1 or 0 per end: whether it was written. "stale" if there are queues that the caller doesn't know.
 
 if is_stale then return 'stale' end

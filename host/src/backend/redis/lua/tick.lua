@@ -6,7 +6,7 @@
 -- Returns 0 where somebody else was faster, 1 where the task was accepted or was there, 2 where the last one is unfinished.
 -- "stale" if there are queues that the caller doesn't know.
 
-if redis.call('HLEN', KEYS[1]) ~= known then return 'stale' end
+if is_stale then return 'stale' end
 local plans, name, since, at, overlap = KEYS[#KEYS], arg(), number(), number(), arg() == '1'
 local value = redis.call('HGET', plans, name)
 local plan = value and plan_of(value)
