@@ -57,6 +57,7 @@ sessions! {
     status,
     logs,
     doctor,
+    bench,
 }
 
 #[test]

@@ -33,11 +33,13 @@ mod schedules;
 mod scripts;
 mod signals;
 mod store;
+mod usage;
 mod wire;
 
 use layout::Layout;
 use link::Link;
 use signals::Ear;
+pub(super) use usage::usage;
 
 /// Whose time counts.
 #[derive(Clone)]

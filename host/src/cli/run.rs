@@ -16,7 +16,7 @@ use super::live::Line;
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, handlers, load_folder};
 use super::secrets::permitted;
-use super::{connect, follow, supervise};
+use super::{connect, doctor, follow, supervise};
 use crate::config::{Config, SecretsFlag, Share, Worker, WorkerFlags};
 
 /// Begun runs whose worker vanished before a task counts as `poison`.
@@ -139,6 +139,10 @@ fn stops() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), Error
 fn say_hello(config: &Config, sandbox: &sandbox::Sandbox, options: &Options) {
     for note in sandbox.notes() {
         tracing::info!("{note}");
+    }
+    let mappings = doctor::mappings(options.concurrency);
+    if let Some(risk) = mappings.risk {
+        tracing::warn!("{}: {risk}; {}", mappings.found, mappings.mend.unwrap_or_default());
     }
     let handlers = sandbox.handlers();
     let mut names: Vec<&str> = handlers.keys().map(Name::as_str).collect();
