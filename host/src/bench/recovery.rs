@@ -79,6 +79,7 @@ type Cut = HashMap<TaskId, u32>;
 
 async fn all_running(backend: &Backend, load: &Load, tasks: usize, worker: &mut Doomed) -> anyhow::Result<Cut> {
     let until = Instant::now() + PATIENCE;
+    let mut most = 0;
     while Instant::now() < until {
         if let Some(status) = worker.0.try_wait()? {
             let mut said = String::new();
@@ -98,11 +99,12 @@ async fn all_running(backend: &Backend, load: &Load, tasks: usize, worker: &mut 
         if cut.len() == tasks {
             return Ok(cut);
         }
+        most = most.max(cut.len());
         tokio::time::sleep(LOOK).await;
     }
     let seconds = PATIENCE.as_secs();
     anyhow::bail!(
-        "expected {tasks} tasks to run at once within {seconds} s, found fewer: recovery needs a handler that takes some seconds"
+        "recovery: expected {tasks} tasks to run at once within {seconds} s, found at most {most}: it needs a handler that takes some seconds, and that may run so often at once"
     )
 }
 

@@ -120,7 +120,8 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
         connect::refuse_memory(&config)?;
     }
     let (concurrency, folder) = (config.worker.concurrency, handlers(&config)?);
-    let sandbox = Arc::new(args.sandbox.open(&config, concurrency, permitted(&config)?)?);
+    let recovering = if measured.contains(&What::Recovery) { slots_for(count(args.running)) } else { 0 };
+    let sandbox = Arc::new(args.sandbox.open(&config, concurrency.max(recovering), permitted(&config)?)?);
     // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.
     let (loaded, payload) =
         tokio::task::block_in_place(|| (load_folder(&sandbox, folder), input::payload(args.payload.as_deref())));
@@ -148,7 +149,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
         timed: count(args.timed),
         rate: args.rate.get(),
         running: count(args.running),
-        worker: worker(&config, &load, count(args.running)),
+        worker: worker(&config, &load, slots_for(count(args.running))),
     };
     let taken = series.take(args.repeat.get()).await;
     let tidied = if args.leave { Ok(()) } else { bench::tidy(&backend, &load).await };
@@ -234,6 +235,11 @@ fn options(config: &Config, load: &Load) -> Options {
         until_empty: false,
         tally: Arc::default(),
     }
+}
+
+/// Slots of a worker that is to run so many of one handler at once: beside other handlers, an eighth is out of its reach.
+fn slots_for(running: usize) -> usize {
+    running + running / 7 + 1
 }
 
 /// A worker in a process of its own, to be killed, with the same settings. What flags said goes by the environment, where

@@ -120,7 +120,7 @@ impl<W: Fn() -> Command> Series<W> {
     async fn recovery(&self) -> anyhow::Result<Recovery> {
         let Series { backend, sandbox, options, load, running, worker, .. } = self;
         // Room for all that come back at once.
-        let options = Options { concurrency: options.concurrency.max(*running), ..options.clone() };
+        let options = Options { concurrency: options.concurrency.max(super::slots_for(*running)), ..options.clone() };
         bench::recovery(backend, sandbox, options, load, *running, worker()).await
     }
 }
