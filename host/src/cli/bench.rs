@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(padded(None).unwrap(), "{}");
         assert_eq!(padded(Some(4)).unwrap(), "{}  ");
         assert_eq!(padded(Some(PAYLOAD)).unwrap().len(), PAYLOAD);
-        assert_eq!(padded(Some(1)).unwrap_err(), "--size 1: expected 2 (the payload's) to 4194304 bytes");
+        assert_eq!(padded(Some(1)).unwrap_err(), "error: --size 1: expected 2 (the payload's) to 4194304 bytes");
         assert!(padded(Some(PAYLOAD + 1)).is_err());
     }
 }
