@@ -16,9 +16,22 @@ demo: ## Add 5 and 4 in a sandbox: builds host and handler, enqueues, runs, prin
 	scripts/demo $(FOLDER)
 
 .PHONY: bench
-bench: ## What memory and an SQLite file give on this machine: release build, a handler that does nothing; some minutes
-	cargo build --release -p tasq-host
+bench: ## What this machine gives, release build: the hot parts alone (`cargo bench`), then memory and an SQLite file; some minutes
+	@echo "hot parts alone: codec, push, claim, settle, one sandbox run (host/benches/hot.rs)"
+	cargo bench --workspace --bench hot
+	@echo "enqueue, drain and latency, memory: and an SQLite file (scripts/bench)"
+	cargo build --release --workspace --bin tasq-host
 	scripts/bench
+
+.PHONY: bench-peers
+bench-peers: ## tasq-host and other queues in one run of their harness, on one Redis and one NATS (docs/BENCHMARKS.md); PEERS="tasq-host asynq"
+	PEERS="$(PEERS)" tests/peers/run
+
+.PHONY: scaling
+scaling: ## What a task costs while waiting tasks, runs in flight, handlers, queues and payloads grow (docs/SCALING.md); BROKER=redis
+	cargo build --release --workspace --bin tasq-host
+	@scripts/servers
+	scripts/scaling --broker $(or $(BROKER),redis) waiting inflight handlers queues payload
 
 .PHONY: test
 test: test-host ## All tests; whole processes that are killed among them, for seconds (`make chaos` for longer)

@@ -1,6 +1,7 @@
 //! A [`Backend`] is the bundle of seams over one or two servers. [`open`] is the only place that names them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::broker::{Broker, Operations, Signals};
 use crate::clock::{Clock, System};
@@ -57,6 +58,23 @@ pub fn parts(url: &Url) -> Vec<Part> {
         Url::Memory | Url::Other { .. } => Vec::new(),
     };
     parts.into_iter().map(|(name, holds)| Part { name, holds }).collect()
+}
+
+/// What a server has used since it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// What the server at `url` tells of itself; none where it tells nothing, or is this process.
+pub async fn usage(url: &Url) -> Result<Option<Usage>> {
+    match url {
+        Url::Redis(options) => redis::usage(options).await,
+        Url::Memory | Url::Sqlite(_) | Url::Nats(_) | Url::Other { .. } => Ok(None),
+    }
 }
 
 /// Opens what `broker` names, creating what is missing, with results on `results` where that is another place.

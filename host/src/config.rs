@@ -18,7 +18,7 @@ mod layers;
 mod values;
 
 pub(crate) use flags::{
-    CacheFlag, ConcurrencyFlag, Flags, HandlersFlag, SandboxFlags, SecretsFlag, WorkerFlags, typed,
+    CacheFlag, ConcurrencyFlag, Flags, HandlersFlag, LeaseFlag, SandboxFlags, SecretsFlag, WorkerFlags, typed,
 };
 pub(crate) use keys::Fallback;
 pub(crate) use layers::{Environment, Layer, Origin, Setting, Settings};

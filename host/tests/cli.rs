@@ -61,6 +61,7 @@ sessions! {
     logs,
     doctor,
     servers,
+    bench,
 }
 
 #[test]

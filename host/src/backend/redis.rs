@@ -37,11 +37,13 @@ mod scripts;
 mod signals;
 mod split;
 mod store;
+mod usage;
 mod wire;
 
 use layout::Layout;
 use link::Link;
 use signals::Ear;
+pub(super) use usage::usage;
 
 /// Whose time counts.
 #[derive(Clone)]

@@ -1,14 +1,19 @@
 //! `tasq-host bench`: what a broker and a handler give on this machine.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use bytes::Bytes;
 use tasq_host::backend;
-use tasq_host::bench::{self, Load, Rate};
+use tasq_host::bench::{self, Latency, Load, Memory, Meter, Producers, Rates, Report};
 use tasq_host::broker::Order;
-use tasq_host::task::{Name, TaskId};
+use tasq_host::sandbox::{Handler, Loaded, Sandbox};
+use tasq_host::task::{InvalidName, Name, PAYLOAD, TaskId};
 use tasq_host::worker::{Options, Queues};
 use tracing::Level;
 
@@ -17,37 +22,79 @@ use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, handlers, load_folder};
 use super::secrets::permitted;
 use super::{connect, input, output};
-use crate::config::{ConcurrencyFlag, Config, HandlersFlag, SecretsFlag};
+use crate::config::{ConcurrencyFlag, Config, HandlersFlag, LeaseFlag, SecretsFlag};
+
+mod series;
+mod table;
+
+use series::{Series, What};
 
 /// Measure what a broker and a handler give on this machine
 ///
-/// Enqueues tasks on a queue of its own, drains it with results kept, times single tasks, and removes the results.
+/// Enqueues tasks on a queue of its own, drains it with results kept, times single tasks, and removes what is left.
 /// "bare" is the loop that only instantiates the handler and calls it, in this process with these settings: what no
 /// queue can be faster than. Compare figures of one run with each other: machines differ, and so do hours.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tasq-host bench --broker memory: --handlers ./wasm add '{\"arg1\":5,\"arg2\":4}' --tasks 200000
-  tasq-host bench --broker sqlite:bench.db --handlers ./wasm add '{\"arg1\":5,\"arg2\":4}'")]
+  tasq-host bench --broker redis://localhost --handlers ./wasm add '{\"arg1\":5,\"arg2\":4}' --repeat 5
+  tasq-host bench --handlers ./wasm mail --measure recovery --running 50")]
 pub(crate) struct Args {
-    /// The handler to call
-    handler: Name,
+    /// The handler to call; of several, HANDLER,HANDLER, in turn
+    #[arg(value_name = "HANDLER", value_parser = names)]
+    handlers: Names,
     /// Its input: a text, @FILE for a file's bytes, - for stdin's [default: nothing]
     #[arg(value_name = "PAYLOAD | @FILE | -")]
     payload: Option<OsString>,
     #[command(flatten)]
     _handlers: HandlersFlag,
-    /// Tasks to enqueue and drain, and bare calls
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    tasks: u32,
-    /// Tasks to time one at a time
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
-    timed: u32,
-    /// How far apart these are enqueued
-    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = input::positive_span)]
-    every: Duration,
+    /// What to measure
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST", default_values_t = [What::Bare, What::Enqueue, What::Drain, What::Latency])]
+    measure: Vec<What>,
+    /// How often: the least, the median and the greatest are shown
+    #[arg(long, value_name = "N", default_value = "1")]
+    repeat: NonZeroU32,
+    /// Tasks to enqueue in bulk and drain, and bare calls
+    #[arg(long, value_name = "N", default_value = "10000")]
+    tasks: NonZeroU32,
+    /// Tasks to enqueue one at a time
+    #[arg(long, value_name = "N", default_value = "1000")]
+    singles: NonZeroU32,
+    /// Producers that enqueue side by side
+    #[arg(long, value_name = "N", default_value = "1")]
+    producers: NonZeroU32,
+    /// Tasks that go in with one call in bulk
+    #[arg(long, value_name = "N", default_value = "1000")]
+    batch: NonZeroU32,
+    /// Make the payload this long, in bytes, with spaces at its end, which JSON lets pass
+    #[arg(long, value_name = "BYTES")]
+    size: Option<usize>,
+    /// Spread the tasks over this many queues
+    #[arg(long, value_name = "N", default_value = "1")]
+    queues: NonZeroU32,
+    /// Let this many more tasks wait all the while
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    waiting: u32,
+    /// Tasks to time, for latency
+    #[arg(long, value_name = "N", default_value = "1000")]
+    timed: NonZeroU32,
+    /// How many of them are enqueued per second
+    #[arg(long, value_name = "N", default_value = "200")]
+    rate: NonZeroU32,
+    /// Tasks that run when their worker is killed, for recovery; the handler has to take some seconds
+    #[arg(long, value_name = "N", default_value = "50")]
+    running: NonZeroU32,
+    /// The server's process on this machine, to see what it uses (Redis tells by itself)
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+    /// Leave behind what still waits and what was kept, for a server that is thrown away
+    #[arg(long)]
+    leave: bool,
     #[command(flatten)]
     _concurrency: ConcurrencyFlag,
+    #[command(flatten)]
+    _lease: LeaseFlag,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -57,123 +104,173 @@ pub(crate) struct Args {
     sandbox: SandboxArgs,
 }
 
-#[derive(Serialize)]
-struct Report {
-    broker: String,
-    handler: Name,
-    digest: String,
-    concurrency: usize,
-    notes: Vec<String>,
-    bare: Rate,
-    enqueue: Rate,
-    drain: Rate,
-    /// Tasks per second of `drain` through those of `bare`.
-    drain_of_bare: f64,
-    latency: Latency,
-}
+/// One or several.
+#[derive(Clone, Debug)]
+struct Names(Vec<Name>);
 
-/// From before the enqueue until the end is written.
-#[derive(Serialize)]
-struct Latency {
-    tasks: u64,
-    p50_us: u64,
-    p90_us: u64,
-    p99_us: u64,
-    max_us: u64,
+fn names(text: &str) -> Result<Names, InvalidName> {
+    Ok(Names(text.split(',').map(str::parse).collect::<Result<_, _>>()?))
 }
 
 /// Measures, prints, tidies up.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Error> {
     logging::start(LogFormat::Text, Levels { host: Level::WARN, guests: Level::ERROR, stderr: None }, std::io::stderr);
-    let (concurrency, handlers) = (config.worker.concurrency, handlers(&config)?);
-    let sandbox = Arc::new(args.sandbox.open(&config, concurrency, permitted(&config)?)?);
+    let measured: BTreeSet<What> = args.measure.iter().copied().collect();
+    if measured.contains(&What::Recovery) {
+        connect::refuse_memory(&config)?;
+    }
+    let (concurrency, folder) = (config.worker.concurrency, handlers(&config)?);
+    let recovering = if measured.contains(&What::Recovery) { slots_for(count(args.running)) } else { 0 };
+    let sandbox = Arc::new(args.sandbox.open(&config, concurrency.max(recovering), permitted(&config)?)?);
     // The runtime has one thread, which Ctrl-C needs while a file is compiled or stdin is read.
     let (loaded, payload) =
-        tokio::task::block_in_place(|| (load_folder(&sandbox, handlers), input::payload(args.payload.as_deref())));
-    let (loaded, payload) = (loaded?, payload?);
-    let handler = sandbox.handlers().get(&args.handler).cloned();
-    let Some(handler) = handler else {
-        loaded.refused.iter().for_each(super::sandbox::warn_refused);
-        let found =
-            format!("handlers {}: expected {}.wasm, found none that can serve", handlers.display(), args.handler);
-        return Err(Error::new(Code::Failed, found));
+        tokio::task::block_in_place(|| (load_folder(&sandbox, folder), input::payload(args.payload.as_deref())));
+    let (loaded, payload) = (loaded?, padded(payload?, args.size)?);
+    let load = Load {
+        handlers: served(&args.handlers.0, &sandbox, &loaded, folder)?,
+        payload,
+        queues: queues(args.queues),
+        made: Arc::default(),
     };
-    let random = TaskId::generate().to_string();
-    let queue: Name = format!("bench-{random}").parse().expect("a UUID keeps the rule for names");
-    let load = Load { handler, payload, queue: queue.clone() };
     let backend = connect::within(&config, backend::open(&config.broker, config.results.as_ref())).await?;
-    let options = Options {
-        queues: Queues::Named(vec![(queue.clone(), 1)]),
-        order: Order::Weighted,
-        concurrency,
-        lease: Duration::from_secs(15),
-        drain_timeout: Duration::from_secs(25),
-        max_lost: super::run::MAX_LOST,
-        until_empty: false,
-        tally: Arc::default(),
+    let idle_bytes = bench::resident().0;
+    let producers = Producers { number: count(args.producers), batch: count(args.batch) };
+    let series = Series {
+        backend: backend.clone(),
+        sandbox: sandbox.clone(),
+        options: options(&config, &load),
+        load: load.clone(),
+        meter: Meter { broker: config.broker.clone(), pid: args.server_pid },
+        measured,
+        producers,
+        tasks: count(args.tasks),
+        singles: count(args.singles),
+        waiting: args.waiting as usize,
+        timed: count(args.timed),
+        rate: args.rate.get(),
+        running: count(args.running),
+        worker: worker(&config, &load, slots_for(count(args.running))),
     };
-    let measured = async {
-        let bare = bench::bare(&sandbox, &load, args.tasks as usize).await?;
-        let enqueue = bench::enqueue(&backend, &load, args.tasks as usize).await?;
-        let (drain, summary) = bench::drain(&backend, &sandbox, options.clone()).await?;
-        anyhow::ensure!(
-            summary.done == u64::from(args.tasks),
-            "of {} tasks not all were done: {summary:?}",
-            args.tasks
-        );
-        let timed = bench::latency(&backend, &sandbox, options, &load, args.timed as usize, args.every).await?;
-        anyhow::Ok((bare, enqueue, drain, timed))
-    };
-    let measured = measured.await;
-    let tidied = bench::tidy(&backend, &queue).await;
+    let taken = series.take(args.repeat.get()).await;
+    let tidied = if args.leave { Ok(()) } else { bench::tidy(&backend, &load).await };
     let failed = |error: anyhow::Error| Error::new(Code::Failed, format!("{error:#}"));
-    let (bare, enqueue, drain, timed) = measured.map_err(failed)?;
+    let taken = taken.map_err(failed)?;
     tidied.map_err(failed)?;
+    let (bare, drain) = (Rates::of(&taken.bare), Rates::of(&taken.drain));
     let report = Report {
         broker: config.broker.to_string(),
-        handler: args.handler,
-        digest: load.handler.digest.to_string(),
+        handlers: args.handlers.0,
+        digest: load.handlers[0].digest.to_string(),
+        queues: load.queues.len(),
+        payload_bytes: load.payload.len(),
         concurrency,
+        producers: producers.number,
+        waiting: series.waiting,
+        repeat: count(args.repeat),
         notes: sandbox.notes().to_vec(),
         bare,
-        enqueue,
+        enqueue_single: Rates::of(&taken.single),
+        enqueue_bulk: Rates::of(&taken.bulk),
         drain,
-        drain_of_bare: drain.per_second() / bare.per_second(),
-        latency: Latency {
-            tasks: timed.len(),
-            p50_us: timed.value_at_quantile(0.5),
-            p90_us: timed.value_at_quantile(0.9),
-            p99_us: timed.value_at_quantile(0.99),
-            max_us: timed.max(),
+        drain_of_bare: bare.zip(drain).map(|(bare, drain)| drain.per_second.median / bare.per_second.median),
+        latency: taken.latency.map(|times| Latency::of(&times, args.rate.get())),
+        recovery: taken.recovery,
+        memory: Memory {
+            idle_bytes,
+            peak_bytes: bench::resident().1,
+            server_bytes_per_waiting_task: taken.bytes_per_task,
         },
     };
     if args.json {
         output::json(&report)?
     } else {
-        output::line(&people(&report))?
+        output::line(&table::people(&report))?
     }
     Ok(())
 }
 
-fn people(report: &Report) -> String {
-    let rate = |what: &str, rate: &Rate, remark: String| {
-        let cpu = rate.cpu_seconds * 1e6 / rate.tasks as f64;
-        vec![what.into(), format!("{:.0}/s", rate.per_second()), format!("{cpu:.1} µs"), remark]
-    };
-    let Latency { tasks, p50_us, p90_us, p99_us, max_us } = report.latency;
-    let rows = [
-        vec![String::new(), "TASKS".into(), "CPU A TASK".into(), String::new()],
-        rate("bare", &report.bare, "instantiate and call, nothing else".into()),
-        rate("enqueue", &report.enqueue, "in batches of 1000".into()),
-        rate("drain", &report.drain, format!("{:.0} % of bare, results kept", report.drain_of_bare * 100.0)),
-    ];
-    let mut text = format!("{} on {}, {} at once\n\n", report.handler, report.broker, report.concurrency);
-    for note in &report.notes {
-        text.push_str(&format!("{note}\n\n"));
+fn count(number: NonZeroU32) -> usize {
+    number.get() as usize
+}
+
+fn padded(payload: Bytes, size: Option<usize>) -> Result<Bytes, Error> {
+    let Some(size) = size else { return Ok(payload) };
+    if !(payload.len()..=PAYLOAD).contains(&size) {
+        let shortest = payload.len();
+        return Err(Error::usage(format!("--size {size}: expected {shortest} (the payload's) to {PAYLOAD} bytes")));
     }
-    text.push_str(&output::table(&rows));
-    text.push_str(&format!(
-        "\n\none at a time, enqueue to end, {tasks} tasks: p50 {p50_us} µs, p90 {p90_us} µs, p99 {p99_us} µs, max {max_us} µs"
-    ));
-    text
+    let mut padded = payload.to_vec();
+    padded.resize(size, b' ');
+    Ok(padded.into())
+}
+
+/// Those that were asked for.
+fn served(asked: &[Name], sandbox: &Sandbox, loaded: &Loaded, folder: &Path) -> Result<Vec<Arc<Handler>>, Error> {
+    let handlers = sandbox.handlers();
+    let served = asked.iter().map(|name| {
+        handlers.get(name).cloned().ok_or_else(|| {
+            loaded.refused.iter().for_each(super::sandbox::warn_refused);
+            let found = format!("handlers {}: expected {name}.wasm, found none that can serve", folder.display());
+            Error::new(Code::Failed, found)
+        })
+    });
+    served.collect()
+}
+
+/// Queues of this run alone.
+fn queues(number: NonZeroU32) -> Vec<Name> {
+    let random = TaskId::generate().to_string();
+    let name = |n: u32| format!("bench-{random}-{n}").parse().expect("a UUID keeps the rule for names");
+    (1..=number.get()).map(name).collect()
+}
+
+fn options(config: &Config, load: &Load) -> Options {
+    Options {
+        queues: Queues::Named(load.queues.iter().map(|queue| (queue.clone(), 1)).collect()),
+        order: Order::Weighted,
+        concurrency: config.worker.concurrency,
+        lease: config.worker.lease,
+        drain_timeout: Duration::from_secs(25),
+        max_lost: super::run::MAX_LOST,
+        until_empty: false,
+        tally: Arc::default(),
+    }
+}
+
+/// Slots of a worker that is to run so many of one handler at once: beside other handlers, an eighth is out of its reach.
+fn slots_for(running: usize) -> usize {
+    running + running / 7 + 1
+}
+
+/// A worker in a process of its own, to be killed, with the same settings. What flags said goes by the environment, where
+/// only this user sees a URL's password.
+fn worker(config: &Config, load: &Load, concurrency: usize) -> impl Fn() -> Command + use<> {
+    let typed: Vec<_> = config.settings.typed().collect();
+    let queues = load.queues.clone();
+    move || {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("run").args(["--concurrency", &concurrency.to_string()]);
+        command.args(queues.iter().flat_map(|queue| ["--queue", queue.as_str()]));
+        command
+            .envs(typed.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_padded_to_its_size_and_never_cut() {
+        let padded = |size| padded(Bytes::from_static(b"{}"), size).map_err(|error| error.to_string());
+        assert_eq!(padded(None).unwrap(), "{}");
+        assert_eq!(padded(Some(4)).unwrap(), "{}  ");
+        assert_eq!(padded(Some(PAYLOAD)).unwrap().len(), PAYLOAD);
+        assert_eq!(padded(Some(1)).unwrap_err(), "error: --size 1: expected 2 (the payload's) to 4194304 bytes");
+        assert!(padded(Some(PAYLOAD + 1)).is_err());
+    }
 }

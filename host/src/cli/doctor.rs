@@ -15,6 +15,8 @@ use tasq_host::broker::finding::{Finding, Severity};
 
 mod machine;
 
+pub(super) use machine::mappings;
+
 /// Look whether the broker is set up so that nothing is lost
 ///
 /// Each finding says what could be lost and what mends it: "warning" where it takes something rare such as a machine that

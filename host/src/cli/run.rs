@@ -17,7 +17,7 @@ use super::live::Line;
 use super::logging::{self, Levels, LogFormat};
 use super::sandbox::{SandboxArgs, handlers, load_folder};
 use super::secrets::permitted;
-use super::{connect, follow, supervise};
+use super::{connect, doctor, follow, supervise};
 use crate::config::{Config, SecretsFlag, Share, Worker, WorkerFlags};
 
 /// Begun runs whose worker vanished before a task counts as `poison`.
@@ -149,6 +149,10 @@ async fn terminal_gone(hangup: &mut Signal) {
 fn say_hello(config: &Config, sandbox: &sandbox::Sandbox, options: &Options) {
     for note in sandbox.notes() {
         tracing::info!("{note}");
+    }
+    let mappings = doctor::mappings(options.concurrency);
+    if let Some(risk) = mappings.risk {
+        tracing::warn!("{}: {risk}; {}", mappings.found, mappings.mend.unwrap_or_default());
     }
     let handlers = sandbox.handlers();
     let mut names: Vec<&str> = handlers.keys().map(Name::as_str).collect();

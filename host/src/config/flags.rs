@@ -70,6 +70,8 @@ flags! {
     HandlersFlag: ["run.handlers"];
     /// Runs at once.
     ConcurrencyFlag: ["run.concurrency"];
+    /// How long a lease is.
+    LeaseFlag: ["run.lease"];
     /// How the sandbox is set up.
     SandboxFlags: ["sandbox.memory_budget", "sandbox.pagemap_scan"];
     /// What manifests may ask for.

@@ -158,6 +158,12 @@ impl Settings {
         setting.texts.as_ref().map(|texts| texts.iter().map(parse).collect()).transpose()
     }
 
+    /// The flags, as an environment says them: for another process that is to have the same settings.
+    pub(crate) fn typed(&self) -> impl Iterator<Item = (&'static str, OsString)> {
+        let typed = self.0.iter().filter(|setting| matches!(setting.origin, Origin::Flag(_)));
+        typed.filter_map(|setting| Some((setting.key.variable, setting.texts.as_ref()?.join(OsStr::new(",")))))
+    }
+
     /// The path `name`, whatever bytes it has.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.of(name).texts.as_ref()?.last().map(PathBuf::from)

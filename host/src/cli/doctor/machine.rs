@@ -65,7 +65,8 @@ const USUAL: u64 = 65_530;
 const IDLE: u64 = 2_000;
 const PER_RUN: u64 = 16;
 
-fn mappings(concurrency: usize) -> Finding {
+/// Whether the kernel lets a process map what so many runs at once need.
+pub(in crate::cli) fn mappings(concurrency: usize) -> Finding {
     let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
     enough(text.trim().parse().unwrap_or(USUAL), concurrency as u64)
 }
