@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::attempt::Crew;
+use super::runner::Runner;
 use super::{Options, Pace, Queues};
 use crate::backend::Backend;
 use crate::broker::{HandlerReport, WorkerReport};
-use crate::sandbox::Sandbox;
 use crate::task::{Headers, Name, WorkerId};
 
 /// Announces the worker now, each third of a lease, and whenever its handlers change, until it is dropped.
@@ -22,7 +22,7 @@ pub(super) fn start(backend: &Backend, crew: &Crew, options: &Options) -> AbortO
         let mut changes = sandbox.changes();
         loop {
             let notes = pace.look(&tally).notes();
-            let report = WorkerReport { notes, ..report(&worker, &sandbox, &queues, concurrency) };
+            let report = WorkerReport { notes, ..report(&worker, &*sandbox, &queues, concurrency) };
             if let Err(error) = operations.announce(&report, every).await {
                 tracing::debug!("not announced: {error}");
             }
@@ -33,12 +33,13 @@ pub(super) fn start(backend: &Backend, crew: &Crew, options: &Options) -> AbortO
 
 async fn wait(changes: &mut tokio::sync::watch::Receiver<()>, every: Duration) {
     tokio::select! {
+        biased;
         () = tokio::time::sleep(every) => {}
         Ok(()) = changes.changed() => {}
     }
 }
 
-fn report(worker: &WorkerId, sandbox: &Sandbox, queues: &Queues, concurrency: usize) -> WorkerReport {
+fn report(worker: &WorkerId, sandbox: &dyn Runner, queues: &Queues, concurrency: usize) -> WorkerReport {
     let served = sandbox.handlers();
     let queues: Vec<Name> = queues.with(&served).into_iter().map(|(queue, _)| queue).collect();
     let mut handlers: Vec<HandlerReport> = served

@@ -1,6 +1,6 @@
 //! Holds the leases of what runs; a guest whose lease is gone, or whose task is cancelled, is stopped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::sandbox::Stop;
 use crate::sandbox::stop::Wish;
 use crate::task::{Run, TaskId};
 
-/// Every run from its reserve until its end is written.
+/// Every run from its reserve until its end is written, in the order of their seats.
 #[derive(Default)]
 pub(super) struct Leases {
-    seats: Mutex<HashMap<u64, (Run, Stop)>>,
+    seats: Mutex<BTreeMap<u64, (Run, Stop)>>,
     next: AtomicU64,
 }
 
@@ -65,7 +65,7 @@ impl Leases {
         self.lock().values().filter(|(run, _)| ids.contains(&run.id)).cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (Run, Stop)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Run, Stop)>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -83,6 +83,7 @@ pub(super) fn start(backend: &Backend, leases: Arc<Leases>, lease: Duration) -> 
         let mut next = Instant::now() + lease / 3;
         loop {
             let seats = tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(next) => {
                     next = Instant::now() + lease / 3;
                     leases.all()
