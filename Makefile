@@ -55,6 +55,14 @@ chaos: tools ## Kill workers and servers under TASKS (100000) tasks, chains and 
 	$(HOST) --bin chaos
 	$${CARGO_TARGET_DIR:-target}/debug/chaos --tasks $(or $(TASKS),100000) $(BROKER)
 
+.PHONY: simulate
+simulate: ## Workers on simulated time under faults of all kinds, SEEDS (20000) new seeds; a failing one says how to see it again
+	TASQ_SEEDS=$(or $(SEEDS),20000) cargo test -p tasq-tests --test simulation -- --nocapture everything
+
+.PHONY: million
+million: tools ## A million tasks (TASKS) through Redis, and through NATS: both servers are as they were
+	TASQ_TASKS=$(or $(TASKS),1000000) cargo test -p tasq-tests --test million -- --nocapture --test-threads 1
+
 .PHONY: corpus
 corpus: tools ## Try the hostile corpus and write docs/CORPUS.md: each case with its end and its time
 	TASQ_CORPUS=write cargo test -p tasq-tests --test corpus

@@ -175,6 +175,7 @@ fn end(delivery: Delivery) -> End {
         chain: None,
         group: None,
         logs: None,
+        told: false,
     };
     End { run: delivery.run, ending: Ending::Done, effects: vec![Effect::Record(Arc::new(record))] }
 }

@@ -17,8 +17,8 @@ use crate::backend::Backend;
 use crate::broker::{Delivery, Order, Reserve};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sandbox::Handler;
 use crate::sandbox::stop::Wish;
-use crate::sandbox::{Handler, Sandbox};
 use crate::task::{Name, WorkerId};
 
 mod attempt;
@@ -30,6 +30,7 @@ mod lease;
 mod porter;
 mod relay;
 mod room;
+mod runner;
 mod settle;
 mod slots;
 mod tally;
@@ -37,6 +38,7 @@ mod tally;
 use attempt::Crew;
 use lease::Leases;
 use room::Room;
+pub use runner::Runner;
 use slots::Slots;
 pub use tally::{Pace, Tally};
 
@@ -127,7 +129,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)
 /// be reached is waited for. Dropping the future leaves what is running to the leases.
 pub async fn run(
     backend: Backend,
-    sandbox: Arc<Sandbox>,
+    sandbox: Arc<dyn Runner>,
     options: Options,
     stop: impl Future<Output = ()> + Send,
     stop_now: impl Future<Output = ()> + Send,
@@ -227,6 +229,7 @@ impl Shift {
         while !stops.draining {
             if self.room.free() == 0 {
                 tokio::select! {
+                    biased;
                     () = stops.next() => {}
                     Some(handlers) = self.freed.recv() => self.take_back(&handlers),
                 }
@@ -241,7 +244,7 @@ impl Shift {
                 Ok(None) => trouble.over(),
                 Err(error) if error.kind == ErrorKind::Unavailable => {
                     let pause = trouble.pause(&error);
-                    tokio::select! { () = stops.next() => {}, () = tokio::time::sleep(pause) => {} }
+                    tokio::select! { biased; () = stops.next() => {}, () = tokio::time::sleep(pause) => {} }
                 }
                 Err(error) => return Err(error),
             }
@@ -344,6 +347,7 @@ impl Shift {
                 self.leases.wish_all(Wish::GiveBack);
             }
             tokio::select! {
+                biased;
                 () = stops.next() => {}
                 Some(handlers) = self.freed.recv() => self.take_back(&handlers),
                 () = tokio::time::sleep_until(deadline), if Instant::now() < deadline => {}

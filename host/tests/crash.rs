@@ -23,19 +23,25 @@ const MAPPINGS: usize = 65_530 / 2;
 
 struct Place {
     home: tempfile::TempDir,
+    url: String,
     client: Client,
     runtime: Runtime,
 }
 
 impl Place {
+    /// On a file.
     fn new() -> Place {
         let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", home.path().join("tasq.db").display());
+        Place::at(home, url)
+    }
+
+    fn at(home: tempfile::TempDir, url: String) -> Place {
         std::fs::create_dir(home.path().join("wasm")).unwrap();
         std::fs::copy(guest("misbehave"), home.path().join("wasm/misbehave.wasm")).unwrap();
         let runtime = Runtime::new().unwrap();
-        let url = format!("sqlite:{}", home.path().join("tasq.db").display());
         let client = runtime.block_on(Client::open(&url.parse().unwrap(), None)).unwrap();
-        Place { home, client, runtime }
+        Place { home, url, client, runtime }
     }
 
     fn work(&self, log: &str, concurrency: &str) -> WorkerProcess {
@@ -43,7 +49,7 @@ impl Place {
     }
 
     fn work_with(&self, log: &str, arguments: &[&str]) -> WorkerProcess {
-        WorkerProcess::start(&program(), self.home.path(), log, arguments)
+        WorkerProcess::start(&program(), self.home.path(), log, &[&["--broker", &*self.url][..], arguments].concat())
     }
 
     /// Stops a process at a moment when it isn't writing: one that holds the file's lock would hold up all others.
@@ -178,6 +184,40 @@ fn another_worker_gets_a_dead_ones_tasks_within_about_a_second() {
     assert!(place.all_done(50).iter().all(|record| (record.lost, record.run) == (1, 2)));
     let runs: Vec<_> = before.into_iter().chain(other.runs(&now())).collect();
     assert_eq!(at_once(&runs), []);
+}
+
+/// A server can't see a worker die: its leases have to run out, and what comes after that is short.
+fn another_worker_finishes_within_a_lease(url: String) {
+    const LEASE: Duration = Duration::from_secs(2);
+    const TASKS: usize = 500;
+    let place = Place::at(tempfile::tempdir().unwrap(), url);
+    place.enqueue(TASKS, r#"{"do":"nap","ms":3600000,"again_ms":1}"#);
+    let options = ["--concurrency", "500", "--lease", "2s"];
+    let dying = place.work_with("dying", &options);
+    until("all have begun", || (dying.runs("").len() == TASKS).then_some(()));
+    let other = place.work_with("other", &options);
+    let death = Instant::now();
+    let before = dying.kill();
+    let done = place.all_done(TASKS);
+    let took = death.elapsed();
+    println!("all {TASKS} finished {took:?} after the kill, with a lease of {LEASE:?}");
+    assert!(done.iter().all(|record| (record.lost, record.run) == (1, 2)));
+    let runs: Vec<_> = before.into_iter().chain(other.runs(&now())).collect();
+    assert_eq!((runs.len(), at_once(&runs)), (2 * TASKS, vec![]));
+    // Two seconds on a machine that does nothing else.
+    assert!(took < LEASE + Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn another_worker_finishes_a_dead_ones_tasks_within_a_lease_on_redis() {
+    let server = tasq_tests::fixture::redis::Server::volatile();
+    another_worker_finishes_within_a_lease(server.url("crash"));
+}
+
+#[test]
+fn another_worker_finishes_a_dead_ones_tasks_within_a_lease_on_nats() {
+    let server = tasq_tests::fixture::nats::Server::start(tasq_tests::fixture::nats::Version::Newest, "");
+    another_worker_finishes_within_a_lease(format!("nats://{}?prefix=crash", server.address()));
 }
 
 #[test]

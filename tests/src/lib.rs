@@ -10,6 +10,7 @@ pub mod nouns;
 pub mod processes;
 pub mod projects;
 pub mod runs;
+pub mod simulation;
 pub mod soak;
 pub mod texts;
 pub mod web;

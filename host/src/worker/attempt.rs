@@ -9,13 +9,14 @@ use tokio::time::Instant;
 use super::follow_ups;
 use super::lease::Seat;
 use super::porter::{Counter, Handed};
+use super::runner::Runner;
 use crate::broker::{Arrived, Delivery, Effect, End, HISTORY, UPSTREAM};
 use crate::chain;
 use crate::codec;
 use crate::group;
 use crate::results::{RETENTION, RETENTION_DEAD, Record};
 use crate::retry::{self, MAX_RETRIES, Policy};
-use crate::sandbox::{Call, Handler, Ran, Sandbox, Stop};
+use crate::sandbox::{Call, Handler, Ran, Stop};
 use crate::task::{
     Backoff, Chain, Ending, FailedRun, Failure, FailureKind, FollowUp, Link, Logs, Member, Outcome, Receipt, Run,
     State, TOLD, Task, Timestamp, Verdict, WorkerId,
@@ -24,7 +25,7 @@ use crate::task::{
 /// What every attempt of a worker shares.
 pub(super) struct Crew {
     pub(super) worker: WorkerId,
-    pub(super) sandbox: Arc<Sandbox>,
+    pub(super) sandbox: Arc<dyn Runner>,
     pub(super) counter: Arc<Counter>,
     pub(super) max_lost: u32,
 }
@@ -157,6 +158,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
         }
         _ => None,
     };
+    let dice = || dice(&delivery.run);
     let ending = retry::decide(&outcome, || failed.clone().expect("only asked for a failure"), &policy, dice)?;
     let (state, result, keep) = match (&ending, outcome) {
         (Ending::Done, Outcome::Done(result)) => (State::Done, Some(result), retention),
@@ -171,7 +173,7 @@ fn end(crew: &Crew, delivery: Delivery, finished: Finished, finished_at: Timesta
     let arrival = result.as_ref().filter(|_| next.is_none());
     let arrival = arrival.and_then(|result| group::arrival(group.as_ref()?, result));
     let follow_ups = follow_ups.into_iter().filter(|_| state == State::Done);
-    let follow_ups = follow_ups.map(|follow_up| follow_ups::message(follow_up, &crew.sandbox));
+    let follow_ups = follow_ups.map(|follow_up| follow_ups::message(follow_up, &*crew.sandbox));
     let mut effects: Vec<Effect> = next.into_iter().chain(follow_ups).map(Effect::Push).collect();
     effects.extend(arrival);
     if !keep.is_zero() {
@@ -232,8 +234,11 @@ fn record(crew: &Crew, delivery: Delivery, ended: Ended) -> Record {
     }
 }
 
-/// A number in 0..1 for jitter: spread matters, unpredictability doesn't.
-fn dice() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
+/// A number in 0..1 for jitter: spread over runs matters, unpredictability doesn't, and a run that is repeated in a
+/// simulation gets the same.
+fn dice(run: &Run) -> f64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    run.hash(&mut hasher);
+    hasher.finish() as f64 / u64::MAX as f64
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::runner::Runner;
 use crate::backend::Backend;
 use crate::cron::Schedule;
 use crate::error::Result;
-use crate::sandbox::Sandbox;
 use crate::schedules::{Plan, Tick, Ticked};
 use crate::task::{Name, Timestamp};
 
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(5);
 
 /// Ticks until it is dropped.
-pub(super) fn start(backend: &Backend, sandbox: Arc<Sandbox>) -> AbortOnDropHandle<()> {
+pub(super) fn start(backend: &Backend, sandbox: Arc<dyn Runner>) -> AbortOnDropHandle<()> {
     let backend = backend.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
         let own = |handler: &Name| {

@@ -1,13 +1,13 @@
 //! What handlers enqueue: their follow-ups as messages, to be pushed with the end of the run.
 
+use super::runner::Runner;
 use crate::broker::{Due, Message, Unique};
 use crate::codec;
 use crate::results::remember;
-use crate::sandbox::Sandbox;
 use crate::task::{FollowUp, Name, Task};
 
 /// A follow-up without a queue of its own goes where this worker's handler of that name says, else to `default`.
-pub(super) fn message(follow_up: FollowUp, sandbox: &Sandbox) -> Message {
+pub(super) fn message(follow_up: FollowUp, sandbox: &dyn Runner) -> Message {
     let FollowUp { id, handler, queue, priority, delay, payload, content_type, headers, options, .. } = follow_up;
     let unique = follow_up.unique_key.map(|key| Unique { key, hold: follow_up.unique_for });
     let own = || sandbox.handlers().get(&handler).and_then(|handler| handler.manifest.queue.clone());

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::attempt::Crew;
+use super::runner::Runner;
 use super::{Options, Pace, Queues};
 use crate::backend::Backend;
 use crate::broker::versions::{self, Told, Version};
 use crate::broker::{HandlerReport, WorkerReport};
-use crate::sandbox::{Handler, Sandbox};
+use crate::sandbox::Handler;
 use crate::task::{Headers, Name, WorkerId};
 
 /// As long as runs of replaced versions go on, those who wait for their end hear of it within this time.
@@ -26,10 +27,10 @@ pub(super) fn start(backend: &Backend, crew: &Crew, options: &Options) -> AbortO
         let mut pace = Pace::new(&tally);
         let mut changes = sandbox.changes();
         loop {
-            let mut report = report(&worker, &sandbox, &queues, concurrency);
+            let mut report = report(&worker, &*sandbox, &queues, concurrency);
             report.notes.extend(pace.look(&tally).notes());
             let replaced = sandbox.replaced();
-            report.notes.extend([versions::note(&loaded(&sandbox, &replaced))]);
+            report.notes.extend([versions::note(&loaded(&*sandbox, &replaced))]);
             let every_now = if replaced.is_empty() { every } else { every.min(LEAVING) };
             drop(replaced);
             if let Err(error) = operations.announce(&report, every).await {
@@ -42,12 +43,13 @@ pub(super) fn start(backend: &Backend, crew: &Crew, options: &Options) -> AbortO
 
 async fn wait(changes: &mut tokio::sync::watch::Receiver<()>, every: Duration) {
     tokio::select! {
+        biased;
         () = tokio::time::sleep(every) => {}
         Ok(()) = changes.changed() => {}
     }
 }
 
-fn loaded(sandbox: &Sandbox, replaced: &[Arc<Handler>]) -> Vec<Version> {
+fn loaded(sandbox: &dyn Runner, replaced: &[Arc<Handler>]) -> Vec<Version> {
     let version = |handler: &Handler, replaced: bool| Version {
         name: handler.name.clone(),
         digest: handler.digest.to_string(),
@@ -60,7 +62,7 @@ fn loaded(sandbox: &Sandbox, replaced: &[Arc<Handler>]) -> Vec<Version> {
     served.chain(replaced.iter().map(|handler| version(handler, true))).collect()
 }
 
-fn report(worker: &WorkerId, sandbox: &Sandbox, queues: &Queues, concurrency: usize) -> WorkerReport {
+fn report(worker: &WorkerId, sandbox: &dyn Runner, queues: &Queues, concurrency: usize) -> WorkerReport {
     let served = sandbox.handlers();
     let queues: Vec<Name> = queues.with(&served).into_iter().map(|(queue, _)| queue).collect();
     let mut handlers: Vec<HandlerReport> = served

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::runner::Runner;
 use super::{Trouble, WAIT};
 use crate::backend::Backend;
 use crate::broker::{Due, Effect, End, Message, Standing, Tracked};
@@ -18,7 +19,6 @@ use crate::inbox::{Content, Parcel};
 use crate::request;
 use crate::results::{REMEMBER, RETENTION_DEAD, Record};
 use crate::retry::MAX_RETRIES;
-use crate::sandbox::Sandbox;
 use crate::task::{
     Ending, FailedRun, Failure, FailureKind, Name, PAYLOAD, Priority, Receipt, Run, State, Task, TaskId, TaskOptions,
     Timestamp, WorkerId,
@@ -30,7 +30,7 @@ const BATCH: usize = 500;
 pub const UNREADABLE: &str = "unreadable";
 
 /// Takes in what comes, until it is dropped.
-pub(super) fn start(backend: &Backend, sandbox: Arc<Sandbox>) -> AbortOnDropHandle<()> {
+pub(super) fn start(backend: &Backend, sandbox: Arc<dyn Runner>) -> AbortOnDropHandle<()> {
     let backend = backend.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut trouble = Trouble::default();

@@ -1,6 +1,6 @@
 //! Holds the leases of what runs; a guest whose lease is gone, or whose task is cancelled, is stopped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,13 +16,10 @@ use crate::sandbox::Stop;
 use crate::sandbox::stop::Wish;
 use crate::task::{Run, TaskId};
 
-/// By their numbers, which are ours.
-type Seats = HashMap<u64, (Run, Stop), foldhash::fast::RandomState>;
-
-/// Every run from its reserve until its end is written.
+/// Every run from its reserve until its end is written, in the order of their seats.
 #[derive(Default)]
 pub(super) struct Leases {
-    seats: Mutex<Seats>,
+    seats: Mutex<BTreeMap<u64, (Run, Stop)>>,
     next: AtomicU64,
 }
 
@@ -68,7 +65,7 @@ impl Leases {
         self.lock().values().filter(|(run, _)| ids.contains(&run.id)).cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seats> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Run, Stop)>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,6 +83,7 @@ pub(super) fn start(backend: &Backend, leases: Arc<Leases>, lease: Duration) -> 
         let mut next = Instant::now() + lease / 3;
         loop {
             let seats = tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(next) => {
                     next = Instant::now() + lease / 3;
                     leases.all()

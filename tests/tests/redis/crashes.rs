@@ -42,7 +42,7 @@ pub(super) async fn work(backend: Backend, sandbox: Sandbox, stopped: oneshot::R
         tally: Arc::default(),
     };
     let heard = async { drop(stopped.await) };
-    worker::run(backend, sandbox.into(), options, heard, std::future::pending()).await.unwrap()
+    worker::run(backend, Arc::new(sandbox), options, heard, std::future::pending()).await.unwrap()
 }
 
 pub(super) fn short_work(text: &str) -> Message {

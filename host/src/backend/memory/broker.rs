@@ -50,8 +50,9 @@ impl Broker for Memory {
             let nap = look.next.map_or(LOOK, |next| next.since(now).min(LOOK));
             let until = deadline.map_or(start + nap, |deadline| deadline.min(start + nap));
             tokio::select! {
-                () = changed => {}
+                biased;
                 () = request.recall.notified() => return Ok(Vec::new()),
+                () = changed => {}
                 () = sleep_until(until) => {}
             }
         }

@@ -1,4 +1,4 @@
-//! What the server has used so far, as it tells itself.
+//! What the servers have used so far, as they tell themselves.
 
 use std::time::Duration;
 
@@ -10,10 +10,15 @@ use super::Time;
 use super::link::Link;
 use crate::error::Result;
 
-/// Asks over a connection of its own.
+/// Asks over connections of its own.
 pub(crate) async fn usage(options: &RedisOptions) -> Result<Option<Usage>> {
     let link = Link::open(options, Time::Server).await?;
-    Ok(read(&link.ask(&cmd("INFO")).await?))
+    let mut sum = Usage { cpu: Duration::ZERO, memory_bytes: 0 };
+    for node in link.nodes().await? {
+        let Some(its) = read(&link.ask(&node, &cmd("INFO")).await?) else { return Ok(None) };
+        sum = Usage { cpu: sum.cpu + its.cpu, memory_bytes: sum.memory_bytes + its.memory_bytes };
+    }
+    Ok(Some(sum))
 }
 
 /// None where the server keeps it to itself.
