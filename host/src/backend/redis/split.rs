@@ -367,13 +367,14 @@ impl Redis {
 /// How many of these ends, at least one, have nothing to do with what those before them enqueue.
 fn strangers(ends: &[End]) -> usize {
     let mut enqueued: HashSet<&TaskId> = HashSet::new();
-    let mut is_stranger = |end: &End| {
+    for (place, end) in ends.iter().enumerate() {
         let its: Vec<&TaskId> = end.effects.iter().filter_map(enqueues).collect();
-        let is_one = !enqueued.contains(&end.run.id) && its.iter().all(|id| !enqueued.contains(id));
+        if enqueued.contains(&end.run.id) || its.iter().any(|&id| enqueued.contains(id)) {
+            return place;
+        }
         enqueued.extend(its);
-        is_one
-    };
-    ends.iter().take_while(|end| is_stranger(end)).count()
+    }
+    ends.len()
 }
 
 fn enqueues(effect: &Effect) -> Option<&TaskId> {
