@@ -202,7 +202,8 @@ fn end(tracked: Tracked, why: String) -> End {
         chain: None,
         group: None,
         logs: None,
-        told: true,
+        // Nobody knows its id; and once it is on its way nobody would see its bytes.
+        told: false,
     };
     let effects = vec![Effect::Record(Arc::new(record))];
     End { run, ending: Ending::Dead { keep: RETENTION_DEAD, failed: None }, effects }
