@@ -43,6 +43,7 @@ sessions! {
     tasks,
     damaged,
     handlers,
+    check,
     projects,
     worker,
     chain,

@@ -13,6 +13,7 @@ mod list;
 mod new;
 mod precompile;
 mod run;
+mod terms;
 mod workplace;
 
 /// Make and build handlers, look at them, and try them without a broker
