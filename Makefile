@@ -64,16 +64,16 @@ million: tools ## A million tasks (TASKS) through Redis, and through NATS: both 
 	TASQ_TASKS=$(or $(TASKS),1000000) cargo test -p tasq-tests --test million -- --nocapture --test-threads 1
 
 .PHONY: corpus
-corpus: tools ## Try the hostile corpus and write docs/CORPUS.md: each case with its end and its time
-	TASQ_CORPUS=write cargo test -p tasq-tests --test corpus
+corpus: tools ## Try the hostile corpus, each case within OVERRUN_MS (100) of its limit, and write docs/CORPUS.md
+	TASQ_CORPUS=write TASQ_OVERRUN_MS=$(or $(OVERRUN_MS),100) cargo test --workspace --test corpus
 
 .PHONY: leaks
 leaks: tools ## Look 100,000 times for what one task left in the memory of the next, with each setup of the pool
-	TASQ_PROBES=100000 cargo test -p tasq-tests --test leaks
+	TASQ_PROBES=100000 cargo test --workspace --test leaks
 
 .PHONY: fuzz
 fuzz: tools ## Try inputs that nobody thought of, each target for SECONDS (60); what fails is kept in tests/regressions/fuzz
-	TASQ_FUZZ_SECONDS=$(or $(SECONDS),60) cargo test -p tasq-tests --test fuzz -- --nocapture --test-threads 1
+	TASQ_FUZZ_SECONDS=$(or $(SECONDS),60) cargo test --workspace --test fuzz -- --nocapture --test-threads 1
 
 .PHONY: reload
 reload: tools ## Replace, break, remove and add handlers CHANGES (1000) times under load: no task fails, memory flat
@@ -81,7 +81,7 @@ reload: tools ## Replace, break, remove and add handlers CHANGES (1000) times un
 
 .PHONY: soak
 soak: tools ## TASKS (1000000) tasks through a worker, one in ten hostile, on BROKER (memory:): nothing lost, memory flat
-	cargo build -p tasq-tests --bin soak
+	cargo build --workspace --bin soak
 	$${CARGO_TARGET_DIR:-target}/debug/soak --tasks $(or $(TASKS),1000000) --broker $(or $(BROKER),memory:)
 
 .PHONY: check

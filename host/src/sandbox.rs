@@ -18,6 +18,7 @@ mod budget;
 mod cache;
 mod call;
 pub mod ceilings;
+mod cgroup;
 mod command;
 pub mod compile;
 mod engine;
@@ -37,6 +38,7 @@ pub mod secrets;
 pub mod stop;
 mod store;
 mod swap;
+pub mod terms;
 
 use budget::Budget;
 pub use budget::Memory;

@@ -46,6 +46,7 @@ sessions! {
     tasks,
     damaged,
     handlers,
+    check,
     projects,
     worker,
     chain,

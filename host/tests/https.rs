@@ -52,7 +52,12 @@ fn fetched(folder: &Path, port: u16, trusted: &str) -> Value {
     let asked = json!({"requests": [{"url": format!("{url}/")}]}).to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tasq-host"));
     command.args(["handler", "run", "fetch.wasm", &asked, "--cache", "cache"]).current_dir(folder);
-    let ran = command.env_clear().env("SSL_CERT_FILE", trusted).output().expect("tasq-host starts");
+    let ran = command
+        .env_clear()
+        .env("SSL_CERT_FILE", trusted)
+        .env("TASQ_GRANT_HTTP", &url)
+        .output()
+        .expect("tasq-host starts");
     assert!(ran.status.success(), "{ran:?}");
     serde_json::from_slice::<Value>(&ran.stdout).expect("an object")["answers"][0].clone()
 }

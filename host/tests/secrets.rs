@@ -10,7 +10,7 @@ use tasq_tests::web::Web;
 
 const SECRET: &str = "hunter2-0f1e2d3c4b5a";
 
-/// A folder with the guest `fetch`, which may talk to `web` and asks for the secret.
+/// A folder with the guest `fetch`, which may talk to `web`, as the operator allows, and asks for the secret.
 fn home(web: &Web) -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a folder");
     let wasm = home.path().join("wasm");
@@ -18,6 +18,7 @@ fn home(web: &Web) -> tempfile::TempDir {
     fs::copy(guest("fetch"), wasm.join("fetch.wasm")).expect("a copy");
     let grants = format!("http = [\"{}\"]\nconfig = {{ token = {{ secret = \"API_TOKEN\" }} }}", web.url());
     fs::write(wasm.join("fetch.toml"), format!("max_retries = 0\n[grants]\n{grants}\n")).expect("a manifest");
+    fs::write(home.path().join("tasq.toml"), format!("[grants]\nhttp = [\"{}\"]\n", web.url())).expect("settings");
     home
 }
 

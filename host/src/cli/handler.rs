@@ -14,6 +14,7 @@ mod new;
 mod precompile;
 mod run;
 mod served;
+mod terms;
 mod workplace;
 
 /// Make and build handlers, look at them, and try them without a broker

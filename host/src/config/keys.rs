@@ -172,8 +172,8 @@ pub(crate) const KEYS: &[Key] = &[
         about: "The most runs of one handler at once in a worker",
     },
     Key {
-        name: "grants.http", flag: None, variable: "TASQ_GRANT_HTTP", kind: Kind::Texts, default: Nothing("anywhere"),
-        about: "Where a manifest may let its handler reach over HTTP",
+        name: "grants.http", flag: None, variable: "TASQ_GRANT_HTTP", kind: Kind::Texts, default: Nothing("anywhere outside"),
+        about: "Where a manifest may let its handler reach over HTTP; an address inside has to be named here",
     },
     Key {
         name: "grants.enqueue", flag: None, variable: "TASQ_GRANT_ENQUEUE", kind: Kind::Names, default: Nothing("all"),

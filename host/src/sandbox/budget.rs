@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
+use super::cgroup::Cgroup;
 use super::meter::Meter;
 
 /// The sum of all guests' memories stays about within `limit`: new runs wait when it is reached, and growth beyond it
@@ -133,13 +134,7 @@ fn available() -> u64 {
         total.trim().trim_end_matches("kB").trim().parse::<u64>().ok()
     });
     let machine = machine.map_or(2 << 30, |kib| kib << 10);
-    let group = super::swap::own_cgroup().into_iter().flat_map(|group| {
-        let inside = |dir: &std::path::Path| dir.starts_with("/sys/fs/cgroup");
-        let limit =
-            |dir: &std::path::Path| std::fs::read_to_string(dir.join("memory.max")).ok()?.trim().parse::<u64>().ok();
-        group.ancestors().take_while(|dir| inside(dir)).filter_map(limit).collect::<Vec<_>>()
-    });
-    group.min().map_or(machine, |limit| limit.min(machine))
+    Cgroup::own().memory().map_or(machine, |limit| limit.min(machine))
 }
 
 #[cfg(test)]

@@ -5,18 +5,19 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::http::Rule;
+use super::manifest::Grants;
 use super::{CPU, MEMORY, Manifest, TIMEOUT};
 use crate::task::{Backoff, Name};
 
 /// The operator's word. The default one says nothing: no ceilings, and manifests may be granted whatever they ask for but
-/// secrets.
+/// secrets and addresses inside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Operator {
     /// For what neither a task nor its handler's manifest says.
     pub defaults: Defaults,
     /// What no handler and no task gets more of.
     pub ceilings: Ceilings,
-    /// Where handlers' requests may go at most, whatever manifests grant; none for anywhere.
+    /// Where handlers' requests may go at most, whatever manifests grant; none for anywhere outside.
     pub http: Option<Vec<Rule>>,
     /// Handlers whose tasks a handler may be let enqueue; none for all.
     pub enqueue: Option<Vec<Name>>,
@@ -82,14 +83,35 @@ impl Operator {
 
     /// A manifest ships with other people's code: what it asks for is granted only as far as the operator would.
     fn check_grants(&self, asked: &Manifest) -> Result<(), String> {
-        if asked.grants.store && self.store == Some(false) {
-            return Err("grants.store: the operator lets no handler use the store".into());
-        }
-        let beyond = |granted: &Vec<Name>| asked.grants.enqueue.iter().find(|name| !granted.contains(name)).cloned();
-        match self.enqueue.as_ref().and_then(beyond) {
-            Some(name) => Err(format!("grants.enqueue: \"{name}\" is not among what the operator lets be granted")),
-            None => Ok(()),
-        }
+        let Grants { http, enqueue, store, .. } = &asked.grants;
+        let problem = http
+            .iter()
+            .find_map(|rule| self.inside_problem(rule))
+            .map(|why| format!("grants.http: {why}"))
+            .or_else(|| {
+                enqueue.iter().find_map(|name| self.enqueue_problem(name)).map(|why| format!("grants.enqueue: {why}"))
+            })
+            .or_else(|| self.store_problem().filter(|_| *store).map(|why| format!("grants.store: {why}")));
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Why this rule isn't granted: what listens on this machine and beside it trusts whoever can reach it, so that is
+    /// nothing that a manifest could grant by itself.
+    pub(super) fn inside_problem(&self, rule: &Rule) -> Option<String> {
+        let (address, what) = rule.inside()?;
+        let named = self.http.iter().flatten().any(|ceiling| ceiling.address() == Some(address));
+        (!named).then(|| {
+            format!("{address} is inside ({what}): expected the operator to name it in [grants] http (TASQ_GRANT_HTTP)")
+        })
+    }
+
+    pub(super) fn enqueue_problem(&self, name: &Name) -> Option<String> {
+        let allowed = self.enqueue.as_ref()?;
+        (!allowed.contains(name)).then(|| format!("\"{name}\" is not among what the operator lets be granted"))
+    }
+
+    pub(super) fn store_problem(&self) -> Option<String> {
+        (self.store == Some(false)).then(|| "the operator lets no handler use the store".into())
     }
 }
 
@@ -111,7 +133,7 @@ impl Ceilings {
 }
 
 /// The smaller of what is there.
-fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+pub(super) fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
 }
 
@@ -133,7 +155,6 @@ fn within<T: Ord + Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::manifest::Grants;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -208,5 +229,24 @@ mod tests {
         assert!(granting(Some(&["add"])).settle(asked.clone()).unwrap_err().contains("grants.enqueue: \"mail\""));
         assert!(granting(Some(&[])).settle(asked).is_err());
         assert!(granting(Some(&[])).settle(Manifest::default()).is_ok());
+    }
+
+    #[test]
+    fn an_address_inside_needs_the_operators_word() {
+        let rules = |rules: &[&str]| rules.iter().map(|rule| rule.parse().unwrap()).collect::<Vec<Rule>>();
+        let asking = |http: &str| {
+            let grants = Grants { http: rules(&[http]), ..Grants::default() };
+            Manifest { grants, ..Manifest::default() }
+        };
+        let naming = |http: &[&str]| Operator { http: Some(rules(http)), ..Operator::default() };
+        for inside in ["http://127.0.0.1:8080", "http://10.1.2.3", "GET https://[::1]/v1", "https://[fd00::1]"] {
+            let refused = Operator::default().settle(asking(inside)).unwrap_err();
+            assert!(refused.starts_with("grants.http: ") && refused.contains(" is inside ("), "{refused}");
+            assert!(naming(&["http://*", "https://*", "http://10.1.2.4"]).settle(asking(inside)).is_err(), "{inside}");
+            assert!(naming(&["https://*", inside]).settle(asking(inside)).is_ok(), "{inside}");
+        }
+        for outside in ["http://8.8.8.8", "https://[2606:4700::1111]", "https://api.example.com", "https://*"] {
+            assert!(Operator::default().settle(asking(outside)).is_ok(), "{outside}");
+        }
     }
 }

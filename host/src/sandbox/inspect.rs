@@ -10,6 +10,7 @@ use super::imports::EXPORT;
 use super::journal::line;
 use super::kinds::{self, Kind};
 use super::program::Code;
+use super::terms::Terms;
 use super::{Access, Import, Manifest, Refusal, adapt, engine, manifest};
 
 /// What `handler check` and `handler inspect` show of a file that may or may not be taken.
@@ -29,6 +30,8 @@ pub struct Inspection {
     pub needs: Option<Needs>,
     /// Who made it, as it says itself: sorted, each once, bounded in number.
     pub producers: Vec<Producer>,
+    /// Its manifest and the operator's word; none where the manifest can't be read.
+    pub terms: Option<Terms>,
     /// Why it would not be taken.
     pub refusal: Option<Refusal>,
 }
@@ -87,6 +90,7 @@ impl Loader {
     /// What the host would make of a file. An error only where it can't be read.
     pub(super) fn inspect(&self, file: &Path) -> Result<Inspection, Refusal> {
         let wasm = read(file)?;
+        let manifest = Manifest::beside(file);
         let mut seen = Inspection {
             bytes: wasm.bytes.len() as u64,
             kind: None,
@@ -94,6 +98,7 @@ impl Loader {
             imports: Vec::new(),
             needs: None,
             producers: producers(&wasm.bytes),
+            terms: manifest.as_ref().ok().map(|manifest| self.operator.terms(manifest)),
             refusal: None,
             digest: wasm.digest.clone(),
         };
@@ -101,7 +106,7 @@ impl Loader {
             Err(refusal) => seen.refusal = Some(refusal),
             Ok((code, _)) => {
                 // A manifest that can't be read grants nothing, and is what the refusal is about.
-                let grants = Manifest::beside(file).unwrap_or_default().grants;
+                let grants = manifest.unwrap_or_default().grants;
                 let adapted = match kinds::of(&wasm.bytes) {
                     Kind::Handler(version) => adapt::component(&wasm.bytes, &version).ok(),
                     _ => None,

@@ -13,7 +13,8 @@ fn error_of(answer: &Value) -> String {
 
 #[test]
 fn a_run_makes_fifty_requests_and_sixteen_at_once() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     let url = format!("{}/late/20", web.url());
     let answers = here.answers(&handler, vec![json!({"url": url}); 60]);
@@ -25,7 +26,8 @@ fn a_run_makes_fifty_requests_and_sixteen_at_once() {
 
 #[test]
 fn a_response_ends_at_its_limit_and_so_do_all_of_a_run() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     let bytes = |bytes: usize| json!({"url": format!("{}/bytes/{bytes}", web.url())});
     let exact = here.answer(&handler, bytes(BODY));
@@ -41,7 +43,8 @@ fn a_response_ends_at_its_limit_and_so_do_all_of_a_run() {
 
 #[test]
 fn a_request_ends_at_its_limit() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     let answer = here.answer(&handler, json!({"url": web.url(), "method": "POST", "body": BODY + 1}));
     assert!(error_of(&answer).starts_with("HttpRequestBodySize"), "{answer}");
@@ -50,7 +53,8 @@ fn a_request_ends_at_its_limit() {
 
 #[test]
 fn heads_have_a_limit_in_both_directions() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     let long = json!({"url": web.url(), "headers": [["long", "x".repeat(1 << 20)]]});
     // The guest can't even put it together: that ends as an error or a trap, and not in the network.
@@ -63,7 +67,8 @@ fn heads_have_a_limit_in_both_directions() {
 
 #[test]
 fn a_guest_may_give_up_on_a_server_that_stalls() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     let answer = here.answer(&handler, json!({"url": format!("{}/stall", web.url()), "between_bytes_ms": 100}));
     let seen = (&answer["text"], error_of(&answer));
@@ -72,7 +77,8 @@ fn a_guest_may_give_up_on_a_server_that_stalls() {
 
 #[test]
 fn waiting_for_a_server_is_no_cpu_time() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.load(&format!("cpu = \"500ms\"\n[grants]\nhttp = [\"{}\"]", web.url()));
     let answer = here.answer(&handler, json!({"url": format!("{}/late/1500", web.url())}));
     assert_eq!(answer["text"], "late");
@@ -80,7 +86,8 @@ fn waiting_for_a_server_is_no_cpu_time() {
 
 #[test]
 fn a_run_that_ends_closes_its_connections() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.load(&format!("timeout = \"300ms\"\n[grants]\nhttp = [\"{}\"]", web.url()));
     for (path, many) in [("silent", 3), ("stall", 3), ("endless", 1)] {
         let before = web.closed_early();

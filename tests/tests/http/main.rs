@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tasq_host::sandbox::ceilings::Operator;
 use tasq_host::sandbox::compile::Compiler;
 use tasq_host::sandbox::secrets::Secrets;
-use tasq_host::sandbox::{Handler, Options, Sandbox};
+use tasq_host::sandbox::{Handler, Options, Refusal, Sandbox};
 use tasq_host::task::Outcome;
 use tasq_tests::guests::guest;
 use tasq_tests::runs::{comes_true, run};
@@ -29,8 +29,9 @@ struct Here {
 }
 
 impl Here {
-    fn new() -> Here {
-        Here::with(Operator::default(), Secrets::default())
+    /// With an operator who has these servers of this machine be granted, beside whatever is outside.
+    fn beside(webs: &[&Web]) -> Here {
+        Here::with(naming(webs), Secrets::default())
     }
 
     fn with(operator: Operator, secrets: Secrets) -> Here {
@@ -46,11 +47,15 @@ impl Here {
     }
 
     fn load(&self, manifest: &str) -> Arc<Handler> {
+        self.try_load(manifest).unwrap()
+    }
+
+    fn try_load(&self, manifest: &str) -> Result<Arc<Handler>, Refusal> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("fetch.wasm");
         std::fs::copy(guest("fetch"), &file).unwrap();
         std::fs::write(file.with_extension("toml"), manifest).unwrap();
-        self.sandbox.load_file(&file).unwrap()
+        self.sandbox.load_file(&file)
     }
 
     fn outcome(&self, handler: &Arc<Handler>, asked: &Value) -> Outcome {
@@ -78,9 +83,32 @@ impl Here {
     }
 }
 
+/// The word of an operator by whom these servers of this machine may be reached, and anything outside on the usual ports.
+fn naming(webs: &[&Web]) -> Operator {
+    let outside = ["http://*".to_owned(), "https://*".to_owned()];
+    let http = outside.into_iter().chain(webs.iter().map(|web| web.url()));
+    Operator { http: Some(http.map(|rule| rule.parse().unwrap()).collect()), ..Operator::default() }
+}
+
+#[test]
+fn an_address_inside_is_granted_by_the_operator_and_not_by_a_manifest() {
+    let web = Web::start();
+    for operator in [Operator::default(), naming(&[])] {
+        let here = Here::with(operator, Secrets::default());
+        let refusal = here.try_load(&format!("[grants]\nhttp = [\"{}\"]", web.url())).err().unwrap();
+        assert!(refusal.reason.starts_with("grants.http: 127.0.0.1 is inside (loopback): expected"), "{refusal}");
+    }
+    let answer = {
+        let here = Here::beside(&[&web]);
+        here.answer(&here.granted(&[&web.url()]), json!({"url": web.url()}))
+    };
+    assert_eq!(answer["status"], 200, "{answer}");
+}
+
 #[test]
 fn what_is_granted_is_reached() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     let headers = json!([["x-here", "1"]]);
     let url = format!("{}/ok?a=b", web.url());
@@ -94,7 +122,8 @@ fn what_is_granted_is_reached() {
 
 #[test]
 fn without_a_grant_a_component_with_http_runs_and_every_request_is_denied() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     for manifest in ["", "[grants]\nhttp = []", "[grants]\nhttp = [\"https://example.com\"]"] {
         let answer = here.answer(&here.load(manifest), json!({"url": format!("{}/ok", web.url())}));
         assert_eq!(answer["error"], "HttpRequestDenied", "{manifest}");
@@ -104,7 +133,8 @@ fn without_a_grant_a_component_with_http_runs_and_every_request_is_denied() {
 
 #[test]
 fn a_grant_is_for_its_method_port_and_path_alone() {
-    let (here, web, other) = (Here::new(), Web::start(), Web::start());
+    let (web, other) = (Web::start(), Web::start());
+    let here = Here::beside(&[&web, &other]);
     let handler = here.granted(&[&format!("GET {}/v1", web.url())]);
     let url = |web: &Web, path: &str| format!("{}{path}", web.url());
     let allowed = here.answer(&handler, json!({"url": url(&web, "/v1/ok")}));
@@ -124,7 +154,8 @@ fn a_grant_is_for_its_method_port_and_path_alone() {
 
 #[test]
 fn no_rule_lets_a_request_be_sent_back_with_its_headers() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     for method in ["TRACE", "CONNECT"] {
         let answer = here.answer(&handler, json!({"url": web.url(), "method": method}));
@@ -135,8 +166,8 @@ fn no_rule_lets_a_request_be_sent_back_with_its_headers() {
 #[test]
 fn the_operators_ceiling_holds_whatever_a_manifest_grants() {
     let (web, other) = (Web::start(), Web::start());
-    let http = Some(vec![web.url().parse().unwrap()]);
-    let here = Here::with(Operator { http, ..Operator::default() }, Secrets::default());
+    // The same address, so that the manifest may have it, and not the same port.
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url(), &other.url()]);
     assert_eq!(here.answer(&handler, json!({"url": web.url()}))["status"], 200);
     assert_eq!(here.answer(&handler, json!({"url": other.url()}))["error"], "HttpRequestDenied");
@@ -145,7 +176,8 @@ fn the_operators_ceiling_holds_whatever_a_manifest_grants() {
 
 #[test]
 fn the_host_follows_no_redirect() {
-    let (here, web, other) = (Here::new(), Web::start(), Web::start());
+    let (web, other) = (Web::start(), Web::start());
+    let here = Here::beside(&[&web, &other]);
     let handler = here.granted(&[&web.url()]);
     let answer = here.answer(&handler, json!({"url": format!("{}/to/{}/ok", web.url(), other.url())}));
     assert_eq!(answer["status"], 302, "{answer}");
@@ -154,8 +186,9 @@ fn the_host_follows_no_redirect() {
 
 #[test]
 fn a_server_that_is_not_there_is_an_answer_like_another() {
-    let here = Here::new();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let http = Some(vec![format!("http://{free}").parse().unwrap()]);
+    let here = Here::with(Operator { http, ..Operator::default() }, Secrets::default());
     let handler = here.granted(&[&format!("http://{free}")]);
     assert_eq!(here.answer(&handler, json!({"url": format!("http://{free}/")}))["error"], "ConnectionRefused");
 }

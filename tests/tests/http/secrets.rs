@@ -17,7 +17,8 @@ fn inverted() -> Vec<u8> {
 
 #[test]
 fn the_server_gets_the_secret_and_the_guest_never_has_it() {
-    let (here, web, other) = (Here::with(Operator::default(), named()), Web::start(), Web::start());
+    let (web, other) = (Web::start(), Web::start());
+    let here = Here::with(naming(&[&web, &other]), named());
     let manifest = format!("[grants]\nhttp = [\"{}\"]\nconfig = {{ token = {{ secret = \"API_TOKEN\" }} }}", web.url());
     let handler = here.load(&manifest);
     let headers = json!([["authorization", "Bearer {token}"], ["x-two", "{token}"]]);
@@ -36,7 +37,8 @@ fn the_server_gets_the_secret_and_the_guest_never_has_it() {
 
 #[test]
 fn the_search_finds_what_is_there() {
-    let (here, web) = (Here::new(), Web::start());
+    let web = Web::start();
+    let here = Here::beside(&[&web]);
     let handler = here.granted(&[&web.url()]);
     // The same text in the guest's hands: what the search above would find.
     let request = json!({"url": web.url(), "headers": [["x", SECRET]]});
@@ -57,7 +59,8 @@ fn a_secret_that_the_operator_did_not_name_keeps_the_handler_out() {
 
 #[test]
 fn a_handler_that_did_not_ask_gets_nothing_for_anothers_placeholder() {
-    let (here, web) = (Here::with(Operator::default(), named()), Web::start());
+    let web = Web::start();
+    let here = Here::with(naming(&[&web]), named());
     let config = "config = { token = { secret = \"API_TOKEN\" } }";
     let one = here.load(&format!("[grants]\nhttp = [\"{}\"]\n{config}", web.url()));
     let placed = |value: &str| json!({"url": web.url(), "headers": [["x", value]]});

@@ -8,14 +8,16 @@ use super::super::error::{Code, Error};
 use super::super::output;
 use super::super::sandbox::CacheArgs;
 use super::facts::{self, ImportView};
-use crate::config::Config;
+use super::terms::TermsView;
+use crate::config::{Config, SecretsFlag};
 use tasq_host::sandbox::Inspection;
 
 /// Say whether the host would take a file as a handler, and why not
 ///
 /// Shows what it imports: what is granted works; what is inert is there and answers that there is nothing, or that it
 /// is denied; what is refused the host doesn't have. Beside it stands the manifest's line that would grant it, or what
-/// to change in the build. Exits with 1 when the file would be refused.
+/// to change in the build. Then, what holds of the manifest under the operator's ceilings and grants; a secret that is
+/// missing where this runs is told, and is no refusal. Exits with 1 when the file would be refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -26,6 +28,8 @@ pub(crate) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    _secrets: SecretsFlag,
     #[command(flatten)]
     cache: CacheArgs,
 }
@@ -41,6 +45,9 @@ struct CheckView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
     imports: Vec<ImportView<'a>>,
+    /// Absent where the manifest can't be read.
+    #[serde(flatten)]
+    terms: Option<TermsView<'a>>,
 }
 
 /// Checks one file.
@@ -55,16 +62,19 @@ pub(crate) fn run(args: &Args, config: &Config) -> Result<(), Error> {
         reason: inspection.refusal.as_ref().map(|refusal| refusal.reason.as_str()),
         hint: inspection.refusal.as_ref().and_then(|refusal| refusal.hint.as_deref()),
         imports: inspection.imports.iter().map(ImportView::of).collect(),
+        terms: inspection.terms.as_ref().map(|terms| TermsView::of(terms, config)),
     };
     if args.json {
         output::json(&view)?;
         return if view.accepted { Ok(()) } else { Err(Error::silent(Code::Failed)) };
     }
-    let head = facts::head(&args.file, &inspection);
-    let imports = facts::imports(&inspection.imports);
-    output::line(&imports.map_or(head.clone(), |imports| format!("{head}\n\n{imports}\n")))?;
+    let tables = facts::imports(&inspection.imports).into_iter().chain(view.terms.as_ref().map(TermsView::text));
+    let text: String = tables.map(|table| format!("\n\n{table}")).collect();
+    output::line(&format!("{}{text}\n", facts::head(&args.file, &inspection)))?;
+    let misses = view.terms.as_ref().is_some_and(TermsView::misses_a_secret);
     match inspection {
         Inspection { refusal: Some(refusal), .. } => Err(refusal.into()),
+        _ if misses => Ok(output::line("the host takes it, once it is given the secrets that are missing")?),
         _ => Ok(output::line("the host takes it")?),
     }
 }

@@ -145,9 +145,7 @@ impl Rule {
 
     /// Whole segments count, and a path that a server could read as another one doesn't.
     fn has_path(&self, path: &str) -> bool {
-        self.path.is_empty()
-            || (is_plain(path)
-                && path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        self.path.is_empty() || (is_plain(path) && begins(&self.path, path))
     }
 
     /// True where it says whom it means, so that a secret may go there.
@@ -155,10 +153,60 @@ impl Rule {
         self.host != Hosts::Any
     }
 
+    /// The address that it is for, and what that is, where it isn't outside.
+    pub(in crate::sandbox) fn inside(&self) -> Option<(IpAddr, &'static str)> {
+        let address = self.address()?;
+        Some((address, addresses::inside(address)?))
+    }
+
+    /// None where it is for names.
+    pub(in crate::sandbox) fn address(&self) -> Option<IpAddr> {
+        match self.host {
+            Hosts::Address(address) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// True where it allows all that `other` does.
+    pub(in crate::sandbox) fn covers(&self, other: &Rule) -> bool {
+        self.is_beside(other)
+            && (self.method.is_none() || self.method == other.method)
+            && self.host.covers(&other.host)
+            && begins(&self.path, &other.path)
+    }
+
+    /// True where some request is allowed by both.
+    pub(in crate::sandbox) fn meets(&self, other: &Rule) -> bool {
+        self.is_beside(other)
+            && (self.method.is_none() || other.method.is_none() || self.method == other.method)
+            && (self.host.covers(&other.host) || other.host.covers(&self.host))
+            && (begins(&self.path, &other.path) || begins(&other.path, &self.path))
+    }
+
+    fn is_beside(&self, other: &Rule) -> bool {
+        (self.scheme, self.port) == (other.scheme, other.port)
+    }
+
     /// True for requests under TLS.
     pub(in crate::sandbox) fn is_https(&self) -> bool {
         self.scheme == Scheme::Https
     }
+}
+
+impl Hosts {
+    fn covers(&self, other: &Hosts) -> bool {
+        match (self, other) {
+            (Hosts::Any, Hosts::Address(_)) => false,
+            (Hosts::Any, _) => true,
+            (Hosts::Under(end), Hosts::Under(other) | Hosts::Name(other)) => other.ends_with(end.as_str()),
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// Of paths as rules keep them: whole segments count.
+fn begins(path: &str, other: &str) -> bool {
+    other.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn is_plain(path: &str) -> bool {
@@ -287,6 +335,33 @@ mod tests {
         ] {
             assert!(allows(rule, yes), "{rule} must allow {yes}");
             assert!(!allows(rule, no), "{rule} must not allow {no}");
+        }
+    }
+
+    #[test]
+    fn a_rule_covers_another_meets_it_or_has_nothing_to_do_with_it() {
+        for (one, other, covers, meets) in [
+            ("https://*", "https://api.example.com/v1", true, true),
+            ("https://*.example.com", "https://api.example.com", true, true),
+            ("https://*.example.com", "https://*.api.example.com", true, true),
+            ("https://*.example.com", "https://example.com", false, false),
+            ("https://a.com", "GET https://a.com/v1", true, true),
+            ("GET https://a.com", "https://a.com", false, true),
+            ("GET https://a.com", "POST https://a.com", false, false),
+            ("https://a.com/v1", "https://a.com", false, true),
+            ("https://a.com/v1", "https://a.com/v10", false, false),
+            ("https://a.com", "http://a.com", false, false),
+            ("https://a.com", "https://a.com:8443", false, false),
+            ("http://*", "http://10.0.0.1", false, false),
+            ("http://10.0.0.1", "http://10.0.0.1/x", true, true),
+        ] {
+            let (one, other): (Rule, Rule) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(
+                (one.covers(&other), one.meets(&other), other.meets(&one)),
+                (covers, meets, meets),
+                "{one} {other}"
+            );
+            assert!(one.covers(&one));
         }
     }
 
