@@ -39,7 +39,7 @@ pub(super) struct Link {
 }
 
 enum Way {
-    Server(Client, ConnectionManager),
+    Server(Client, Box<ConnectionManager>),
     /// Any of its nodes tells what is said in it.
     Cluster(Vec<Client>, ClusterConnection),
     Sentinels(Watched),
@@ -195,7 +195,7 @@ async fn server(client: Client, shown: &str) -> Result<Way> {
             url.rsplit_once('/').filter(|(before, _)| !before.ends_with('/')).map_or(url.as_str(), |(url, _)| url);
         return Err(Error::rejected(format!("expected a server of its own, found a node of a cluster; name it {url}")));
     }
-    Ok(Way::Server(client, connection))
+    Ok(Way::Server(client, Box::new(connection)))
 }
 
 async fn cluster(clients: Vec<Client>) -> Result<Way> {
