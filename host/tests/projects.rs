@@ -86,7 +86,7 @@ fn task_show_has_message_and_stack_of_an_exception_or_a_panic() {
 fn a_second_start_compiles_nothing() {
     let author = Author::new();
     author.run(
-        "tasq-host handler new report --lang python && tasq-host handler build report --handlers wasm --cache built",
+        "tasq-host handler new report --lang javascript && tasq-host handler build report --handlers wasm --cache built",
     );
     let start = |command: &str| author.run(&format!("tasq-host {command} --cache cache 2>&1"));
     assert!(start("handler precompile wasm --json").contains(r#""compiled":true"#));
