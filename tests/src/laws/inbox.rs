@@ -158,7 +158,7 @@ pub async fn a_record_that_is_told_leaves_by_the_outbox_and_stays(f: Fixture) {
         let delivery = f.running(task(text)).await;
         let record = Record { told, ..record(&delivery, State::Done, DAY) };
         f.settle(recorded(&delivery.run, Ending::Done, record.clone())).await;
-        f.soon("it is kept", async || f.backend.results.get(&[record.id.clone()]).await.expect("get")[0].is_some()).await;
+        f.soon("it is kept", async || f.backend.results.get(std::slice::from_ref(&record.id)).await.expect("get")[0].is_some()).await;
     }
     let letters = f.backend.broker.outbox(9).await.expect("outbox");
     let told: Vec<(&str, bool)> = letters.iter().map(|letter| (letter.record.id.as_str(), letter.record.told)).collect();

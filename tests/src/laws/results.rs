@@ -125,7 +125,7 @@ async fn fill(f: &Fixture, state: State, count: usize) {
         let record = |number: usize| {
             let at = Timestamp(start.0 + number as u64);
             // Some are kept longer than others: that isn't what makes room.
-            let keep = if number % 3 == 0 { DAY * 2 } else { DAY };
+            let keep = if number.is_multiple_of(3) { DAY * 2 } else { DAY };
             ended(&format!("{state}{number}"), "q", state, (at, at), keep)
         };
         keep(f, numbers.map(record).collect()).await;

@@ -39,7 +39,7 @@ pub(super) struct Link {
 }
 
 enum Way {
-    Server(Client, Box<ConnectionManager>),
+    Server(Box<(Client, ConnectionManager)>),
     /// Any of its nodes tells what is said in it.
     Cluster(Vec<Client>, ClusterConnection),
     Sentinels(Watched),
@@ -78,7 +78,7 @@ impl Link {
 
     pub(super) fn hearsay(&self) -> Hearsay {
         match &self.way {
-            Way::Server(client, _) => Hearsay::Any(vec![client.clone()]),
+            Way::Server(server) => Hearsay::Any(vec![server.0.clone()]),
             Way::Cluster(clients, _) => Hearsay::Any(clients.clone()),
             Way::Sentinels(watched) => Hearsay::Master(watched.clone()),
         }
@@ -127,7 +127,7 @@ impl Link {
 
     async fn say(&self, command: &Cmd) -> RedisResult<Value> {
         match &self.way {
-            Way::Server(_, connection) => connection.clone().req_packed_command(command).await?.extract_error(),
+            Way::Server(server) => server.1.clone().req_packed_command(command).await?.extract_error(),
             Way::Cluster(_, connection) => connection.clone().req_packed_command(command).await?.extract_error(),
             Way::Sentinels(watched) => {
                 let (number, mut connection) = watched.connection().await?;
@@ -144,7 +144,7 @@ impl Link {
         wait.arg(self.replicas).arg(REPLICATE.as_millis() as u64);
         both.add_command(command).add_command(wait);
         let answers = match &self.way {
-            Way::Server(_, connection) => connection.clone().req_packed_commands(&both, 0, 2).await,
+            Way::Server(server) => server.1.clone().req_packed_commands(&both, 0, 2).await,
             Way::Cluster(_, connection) => connection.clone().req_packed_commands(&both, 0, 2).await,
             Way::Sentinels(watched) => {
                 let (number, mut connection) = watched.connection().await?;
@@ -195,7 +195,7 @@ async fn server(client: Client, shown: &str) -> Result<Way> {
             url.rsplit_once('/').filter(|(before, _)| !before.ends_with('/')).map_or(url.as_str(), |(url, _)| url);
         return Err(Error::rejected(format!("expected a server of its own, found a node of a cluster; name it {url}")));
     }
-    Ok(Way::Server(client, Box::new(connection)))
+    Ok(Way::Server(Box::new((client, connection))))
 }
 
 async fn cluster(clients: Vec<Client>) -> Result<Way> {
