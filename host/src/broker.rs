@@ -99,10 +99,11 @@ pub trait Operations: Send + Sync {
     async fn depths(&self, soon: Duration) -> Result<Vec<Depth>>;
 
     /// Cancels waiting tasks: each end's `run` names the number that [`Operations::get`] last gave (0 before the first
-    /// run), and its ending is [`Ending::Cancelled`], or [`Ending::Dead`] for one that could never run; where that still
-    /// holds and the task waits, it is ended as by [`Broker::settle`]. A running one is marked instead: its worker is told at once ([`Signal::Cancel`]) and with the
-    /// next extension, and writes the end itself; should the run be lost or fail first, the task is delivered once more, as
-    /// [`Delivery::cancelled`]. One answer per end, in order. Idempotent.
+    /// run), and its ending is [`Ending::Cancelled`], or [`Ending::Dead`] without a failed run for one that could never
+    /// run; where that still holds and the task waits, it is ended as by [`Broker::settle`]. A running one is marked
+    /// instead: its worker is told at once ([`Signal::Cancel`]) and with the next extension, and writes the end itself;
+    /// should the run be lost or fail first, the task is delivered once more, as [`Delivery::cancelled`]. One answer per
+    /// end, in order. Idempotent.
     async fn cancel(&self, ends: Vec<End>) -> Result<Vec<Cancel>>;
 
     /// Dead letters are due again now, with all their retries: failed and lost runs count from 0, the history stays. One

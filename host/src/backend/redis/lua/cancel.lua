@@ -84,6 +84,8 @@ local ends, first, answers = number(), next_arg, {}
 next_arg = first + 2 * ends
 for index = 1, ends do
   local block, number, how, span, effects, width = struct.unpack(END, ARGV[first + 2 * index - 1])
+  -- The failed run of a death: one that waits has none.
+  if how == DEAD then arg() end
   local answer = cancel(everyone[block], ARGV[first + 2 * index], number, how, span)
   answers[index] = answer
   if answer == DONE then
