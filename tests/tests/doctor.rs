@@ -78,7 +78,7 @@ async fn a_nats_server_tells_what_can_be_seen_of_it() {
         assert!(all.iter().all(|finding| finding.level < Severity::Danger), "{all:?}");
         assert_eq!(about(&url, "persistence").await.level, Severity::Warning, "sync_interval can't be seen");
         assert_eq!(about(&url, "clock").await.level, Severity::Ok);
-        assert_eq!(all.iter().filter(|finding| finding.about == "storage").count(), 3);
+        assert_eq!(all.iter().filter(|finding| finding.about == "storage").count(), 4);
     }
 }
 
