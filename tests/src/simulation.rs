@@ -2,7 +2,7 @@
 //! their effect or come late, leases that are lost, letters that don't get through, clocks that jump, and workers that die
 //! between any two steps. Everything follows from one seed, so what fails once fails again.
 //!
-//! Each seed ends in calm weather; then everything must have come to its one end. The [`Ledger`](ledger::Ledger) holds each
+//! Each seed ends in calm weather; then everything must have come to its one end. The [`Ledger`](ledger) holds each
 //! call to the contract as it happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -72,7 +72,7 @@ impl Link {
     }
 }
 
-/// Of a line of CLUSTER NODES: its id, host:port@bus-port[,name], flags, …
+/// Of a line of CLUSTER NODES: its id, `host:port@bus-port[,name]`, flags, …
 fn in_cluster(line: &str) -> Option<(String, u16)> {
     let mut words = line.split(' ').skip(1);
     let (place, flags) = (words.next()?.split('@').next()?, words.next()?);
