@@ -57,11 +57,11 @@ chaos: tools ## Kill workers and servers under TASKS (100000) tasks, chains and 
 
 .PHONY: simulate
 simulate: ## Workers on simulated time under faults of all kinds, SEEDS (20000) new seeds; a failing one says how to see it again
-	TASQ_SEEDS=$(or $(SEEDS),20000) cargo test -p tasq-tests --test simulation -- --nocapture everything
+	TASQ_SEEDS=$(or $(SEEDS),20000) cargo test --workspace --test simulation -- --nocapture everything
 
 .PHONY: million
-million: tools ## A million tasks (TASKS) through Redis, and through NATS: both servers are as they were
-	TASQ_TASKS=$(or $(TASKS),1000000) cargo test -p tasq-tests --test million -- --nocapture --test-threads 1
+million: tools ## A million tasks (TASKS) through Redis: the server is as it was
+	TASQ_TASKS=$(or $(TASKS),1000000) cargo test --workspace --test million -- --nocapture
 
 .PHONY: corpus
 corpus: tools ## Try the hostile corpus, each case within OVERRUN_MS (100) of its limit, and write docs/CORPUS.md

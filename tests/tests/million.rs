@@ -1,5 +1,5 @@
-//! Many tasks through a server leave it as it was: no key, no message and no memory more, but for what is kept on purpose.
-//! `make million` sends a million through each; without it, so many that what one leaves shows.
+//! Many tasks through a Redis leave it as it was: no key and no memory more, but for what is kept on purpose.
+//! `make million` sends a million through; without it, so many that what one leaves shows.
 #![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
 
 use std::fmt;
@@ -7,14 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tasq_host::backend::{self, Backend, nats};
+use tasq_host::backend::{self, Backend};
 use tasq_host::broker::Order;
 use tasq_host::client::{Client, NewTask, Work};
 use tasq_host::sandbox::{self, Sandbox};
 use tasq_host::task::TaskOptions;
 use tasq_host::worker::{self, Queues, Tally};
-use tasq_tests::fixture::nats::Version;
-use tasq_tests::fixture::{nats as nats_server, redis as redis_server};
+use tasq_tests::fixture::redis::Server;
 use tasq_tests::guests::guest;
 use tasq_tests::nouns::name;
 use tokio::sync::oneshot;
@@ -40,7 +39,7 @@ fn tasks() -> u64 {
 /// What there is, on the server and here.
 #[derive(Clone, Copy, Debug)]
 struct Held {
-    /// Keys, or messages in streams.
+    /// Keys.
     things: u64,
     /// Bytes that the server keeps of them.
     kept: u64,
@@ -155,7 +154,7 @@ async fn leaves_nothing(server: &str, backend: Backend, most_kept: u64, look: im
 /// Nothing is kept but the queue and its counters, however many went through.
 #[tokio::test]
 async fn a_redis_server_is_as_it_was() {
-    let server = redis_server::Server::volatile();
+    let server = Server::volatile();
     let backend = backend::open(&server.url("mill").parse().unwrap(), None).await.unwrap();
     let keys = || server.say(&["DBSIZE"]).trim_start_matches(':').parse().unwrap();
     let memory = |what: &str| -> u64 {
@@ -174,27 +173,4 @@ async fn a_redis_server_is_as_it_was() {
         assert!(soon.elapsed() < PATIENCE, "{} keys are left", keys());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The log is cut behind each second snapshot, so what is kept is bounded by its length.
-#[tokio::test]
-async fn a_nats_server_is_as_it_was() {
-    let server = nats_server::Server::start(Version::Newest, "");
-    let options = nats_server::options(&format!("nats://{}?prefix=mill", server.address()));
-    // Where few tasks are sent, the log is short, so that it is cut as often.
-    let log = if tasks() > SHORT { 16 << 20 } else { 64 << 10 };
-    let tuning = nats::Tuning { log, ..nats::Tuning::default() };
-    let backend = nats::open(&options, tuning, false).await.unwrap();
-    let client = async_nats::connect(server.address()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(client);
-    let look = async || {
-        let (mut things, mut kept) = (0, 0);
-        for stream in ["mill_log", "mill_snapshots", "mill_blobs"] {
-            let state = jetstream.get_stream(stream).await.unwrap().cached_info().state.clone();
-            (things, kept) = (things + state.messages, kept + state.bytes);
-        }
-        let process = std::fs::read_to_string(server.folder().join("pid")).unwrap();
-        Held { things, kept, memory: resident(process.trim()), ours: resident("self") }
-    };
-    leaves_nothing("nats", backend, 4 * log, look).await;
 }
