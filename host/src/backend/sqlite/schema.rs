@@ -60,9 +60,10 @@ fn write_record(change: &Connection, seq: i64, record: Record) -> Result<()> {
 
 /// The file's version, at most [`VERSION`], or why it is not for us.
 pub(super) fn found(db: &Connection) -> Result<usize> {
-    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let ours: bool =
-        db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'tasq_tasks')", [], |row| row.get(0))?;
+    // In one statement: between two of them another process may have made the tables.
+    let look =
+        "SELECT user_version, EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'tasq_tasks') FROM pragma_user_version";
+    let (version, ours): (i64, bool) = db.query_row(look, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     match usize::try_from(version) {
         Ok(version) if version > VERSION => Err(Error::corrupt(format!(
             "expected a schema of version {VERSION} or older, found version {version}; upgrade this tasq-host"
