@@ -68,7 +68,7 @@ fn settle(bencher: Bencher<'_, '_>, broker: &str) {
         .counter(ItemsCount::new(BATCH))
         .with_inputs(|| place.claim(&place.fill()).into_iter().map(end).collect::<Vec<End>>())
         .bench_local_values(|ends| {
-            let settled = place.runtime.block_on(place.backend.broker.settle(ends)).unwrap();
+            let settled = place.runtime.block_on(place.backend.broker.settle(&ends)).unwrap();
             assert!(settled.iter().all(|settled| *settled == Settled::Applied));
         });
 }

@@ -57,7 +57,7 @@ pub trait Broker: Send + Sync {
     ///
     /// A task that is to be cancelled ([`Operations::cancel`]) and would come back later comes back at once instead, to be
     /// delivered as [`Delivery::cancelled`].
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>>;
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>>;
 
     /// Records that belong to another server and wait to be delivered there, or that wait to be told
     /// ([`Record::told`]), oldest first. They are handed out until

@@ -58,7 +58,7 @@ async fn life(backend: &Backend) {
     for held in held.chunks(BATCH) {
         let ends: Vec<End> =
             held.iter().map(|held| recorded(&held.run, Ending::Done, record(held, State::Done, DAY))).collect();
-        backend.broker.settle(ends).await.expect("settle");
+        backend.broker.settle(&ends).await.expect("settle");
     }
     say("settle, with results");
 }
@@ -76,7 +76,7 @@ async fn wake(producer: &Backend, worker: &Backend) {
         let (taken, at) = waits.await.expect("no panic");
         delays.push(at - began);
         let ends = taken.iter().map(|taken| recorded(&taken.run, Ending::Done, record(taken, State::Done, DAY)));
-        worker.broker.settle(ends.collect()).await.expect("settle");
+        worker.broker.settle(&ends.collect::<Vec<_>>()).await.expect("settle");
     }
     delays.sort_unstable();
     println!("enqueue to reserve, idle: p50 {:?}, p99 {:?}", delays[250], delays[495]);

@@ -41,7 +41,7 @@ async fn lives(server: &Server, backend: &Backend, batch: usize) {
     }
     let taken = cpu(server);
     for ends in ends {
-        backend.broker.settle(ends).await.expect("settle");
+        backend.broker.settle(&ends).await.expect("settle");
     }
     let settled = cpu(server);
     let each = |from: Duration, to: Duration| (to - from).as_secs_f64() * 1e6 / count as f64;

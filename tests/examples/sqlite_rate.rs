@@ -63,7 +63,7 @@ async fn settle(backend: &Backend, ends: Vec<End>, batch: usize, callers: usize)
         let broker = backend.broker.clone();
         async move {
             for chunk in share.chunks(batch) {
-                broker.settle(chunk.to_vec()).await.expect("settle");
+                broker.settle(chunk).await.expect("settle");
             }
         }
     });

@@ -12,8 +12,8 @@ OURS = {
     "tasq-host-nats": dict(TASQ, env={"BROKER": "nats"}, nats=True),
 }
 peers.PEERS = {**OURS, **peers.PEERS}
-# Ended tasks whose records Redis keeps.
-finished = lambda r, n: int(r("ZCARD", "tasq:{default}:f"))
+# Ended tasks whose records Redis keeps for as long as is usual.
+finished = lambda r, n: int(r("ZCARD", "tasq:{default}:fd"))
 peers.SETTLED.update({"tasq-host": finished, "tasq-host-noscan": finished})
 peers.LATENCY[:0] = [("tasq-host", "defaults", {}), ("tasq-host-nats", "defaults", {})]
 peers.RECOVERY += [("tasq-host", "lease 15 s (default)", {}, {}), ("tasq-host-nats", "lease 15 s (default)", {}, {})]

@@ -162,7 +162,7 @@ impl Fixture {
 
     /// Settles one end.
     pub async fn settle(&self, end: tasq_host::broker::End) -> Settled {
-        let answers = self.backend.broker.settle(vec![end]).await.expect("settle");
+        let answers = self.backend.broker.settle(&[end]).await.expect("settle");
         assert_eq!(answers.len(), 1, "one answer per end");
         answers[0]
     }

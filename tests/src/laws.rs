@@ -49,6 +49,7 @@ suite! { $
         nobody_starves_where_one_is_taken_at_a_time,
         what_a_priority_does_not_use_goes_to_the_others,
         queues_share_by_weight,
+        nobody_starves_where_a_handler_has_one_place,
         an_empty_queue_gives_its_share_away,
         other_queues_are_left_alone,
         strict_takes_in_the_order_named,

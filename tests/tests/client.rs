@@ -95,7 +95,7 @@ async fn settle(backend: &Backend, taken: &Delivery, result: std::result::Result
         keep: RETENTION,
     };
     let effects = vec![Effect::Record(std::sync::Arc::new(record))];
-    let settled = backend.broker.settle(vec![End { run: taken.run.clone(), ending, effects }]).await.unwrap();
+    let settled = backend.broker.settle(&[End { run: taken.run.clone(), ending, effects }]).await.unwrap();
     assert_eq!(settled, [Settled::Applied]);
 }
 

@@ -203,7 +203,7 @@ impl Broker for Crashing {
         self.inner.broker.extend(runs, lease).await
     }
 
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>> {
         self.inner.broker.settle(ends).await
     }
 

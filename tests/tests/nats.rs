@@ -58,7 +58,7 @@ async fn work(backend: &Backend, name: &str, wanted: usize, ended: &Mutex<HashSe
             let record = record(&delivery, State::Done, DAY);
             let end = || vec![recorded(&delivery.run, Ending::Done, record.clone())];
             // Stale where the first answer was lost: then it has ended, by this run or a later one.
-            insist(async || backend.broker.settle(end()).await).await;
+            insist(async || backend.broker.settle(&end()).await).await;
             ended.lock().expect("no panic elsewhere").insert(delivery.run.id);
         }
     }
@@ -223,8 +223,8 @@ async fn the_log_stays_short_and_nothing_in_it_is_forgotten() {
         backend.broker.push(messages.collect()).await.expect("push");
         let taken = backend.broker.reserve(&asking(&["q"], &["h"], 20, DAY)).await.expect("reserve");
         let ends = taken.iter().filter(|delivery| delivery.run.id != id("first"));
-        let ends = ends.map(|delivery| end(&delivery.run, Ending::Done)).collect();
-        backend.broker.settle(ends).await.expect("settle");
+        let ends = ends.map(|delivery| end(&delivery.run, Ending::Done)).collect::<Vec<_>>();
+        backend.broker.settle(&ends).await.expect("settle");
     }
     let fresh = open_with(&options, 16 << 10).await;
     let first = [id("first")];
@@ -309,7 +309,7 @@ async fn calls_fail_while_the_server_is_away_and_work_when_it_is_back() {
     let error = backend.broker.push(vec![task("b")]).await.expect_err("the server is away");
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
     server.restart();
-    let settled = insist(async || backend.broker.settle(vec![end(&delivery.run, Ending::Done)]).await).await;
+    let settled = insist(async || backend.broker.settle(&[end(&delivery.run, Ending::Done)]).await).await;
     assert_eq!(settled, [Settled::Applied]);
 }
 
@@ -331,7 +331,7 @@ async fn what_is_long_stands_apart_and_leaves_with_its_task() {
         let result = Some(envelope("result"));
         let kept = if round == 7 { DAY } else { Duration::ZERO };
         let record = Record { result, ..record(&taken, State::Done, kept) };
-        backend.broker.settle(vec![recorded(&taken.run, Ending::Done, record)]).await.expect("settle");
+        backend.broker.settle(&[recorded(&taken.run, Ending::Done, record)]).await.expect("settle");
     }
     let jetstream = async_nats::jetstream::new(async_nats::connect(server.address()).await.expect("connect"));
     let blobs = jetstream.get_stream(format!("{}_blobs", options.prefix)).await.expect("the stream");
@@ -361,14 +361,11 @@ async fn what_a_dropped_reserve_had_taken_is_given_back_uncharged() {
             // This thread was put to sleep for so long that the answer was there: given back by hand.
             let given = answer.expect("reserve").remove(0);
             let release = vec![end(&given.run, Ending::Release { after: Duration::ZERO })];
-            backend.broker.settle(release).await.expect("settle");
+            backend.broker.settle(&release).await.expect("settle");
         }
         let taken = backend.broker.reserve(&request).await.expect("reserve").remove(0);
         assert_eq!((taken.run.id.as_str(), taken.run.number, taken.lost, taken.failed), (text.as_str(), 2, 0, 0));
-        assert_eq!(
-            backend.broker.settle(vec![end(&taken.run, Ending::Done)]).await.expect("settle"),
-            [Settled::Applied]
-        );
+        assert_eq!(backend.broker.settle(&[end(&taken.run, Ending::Done)]).await.expect("settle"), [Settled::Applied]);
     }
 }
 

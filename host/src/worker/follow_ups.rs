@@ -10,7 +10,7 @@ use crate::task::{FollowUp, Name, Task};
 pub(super) fn message(follow_up: FollowUp, sandbox: &dyn Runner) -> Message {
     let FollowUp { id, handler, queue, priority, delay, payload, content_type, headers, options, .. } = follow_up;
     let unique = follow_up.unique_key.map(|key| Unique { key, hold: follow_up.unique_for });
-    let own = || sandbox.handlers().get(&handler).and_then(|handler| handler.manifest.queue.clone());
+    let own = || sandbox.handler(&handler).and_then(|handler| handler.manifest.queue.clone());
     let queue = queue.or_else(own).unwrap_or_else(Name::default_queue);
     let (due, remember) = (Due::After(delay), Some(remember(&options)));
     let (upstream, chain, group) = (Vec::new(), None, None);

@@ -84,8 +84,7 @@ async fn bury(backend: &Backend, ends: Vec<End>, why: &Error) -> Result<Vec<(Kin
 async fn try_to_settle(backend: &Backend, ends: &[End]) -> Result<Vec<(Kind, Settled)>> {
     let mut trouble = Trouble::default();
     loop {
-        // Cheap where it matters: payloads and results are shared, not copied.
-        match backend.broker.settle(ends.to_vec()).await {
+        match backend.broker.settle(ends).await {
             Err(error) if error.kind == ErrorKind::Unavailable => tokio::time::sleep(trouble.pause(&error)).await,
             answer => return Ok(ends.iter().map(|end| Kind::of(&end.ending)).zip(answer?).collect()),
         }

@@ -31,7 +31,7 @@ async fn work(backend: Backend, request: Reserve, tally: Arc<Tally>) {
             runs.entry(delivery.run.id.clone()).or_default().push(delivery.run.number);
         }
         let done = ends.iter().filter(|end| end.ending == Ending::Done).count();
-        let answers = backend.broker.settle(ends).await.expect("settle");
+        let answers = backend.broker.settle(&ends).await.expect("settle");
         assert!(answers.iter().all(|&answer| answer == Settled::Applied), "nobody else had them");
         tally.ended.fetch_add(done, Ordering::SeqCst);
     }
@@ -92,9 +92,9 @@ pub async fn a_run_ended_by_two_at_once_ends_once(f: Fixture) {
     let other = f.reopen().await;
     for round in 0..20 {
         let delivery = f.running(task(&format!("a{round}"))).await;
-        let ends = |ending| vec![end(&delivery.run, ending)];
-        let retried = other.broker.settle(ends(retry(&delivery, Duration::ZERO)));
-        let (done, retried) = tokio::join!(f.backend.broker.settle(ends(Ending::Done)), retried);
+        let ends = |ending| [end(&delivery.run, ending)];
+        let (done, retried) = (ends(Ending::Done), ends(retry(&delivery, Duration::ZERO)));
+        let (done, retried) = tokio::join!(f.backend.broker.settle(&done), other.broker.settle(&retried));
         let answers = [done.expect("settle")[0], retried.expect("settle")[0]];
         assert_eq!(answers.iter().filter(|&&answer| answer == Settled::Applied).count(), 1, "{answers:?}");
         for delivery in f.look(&Reserve { wait: Duration::ZERO, ..f.asking(5) }).await {

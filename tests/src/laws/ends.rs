@@ -121,8 +121,8 @@ pub async fn a_snooze_a_release_and_a_park_count_as_nothing(f: Fixture) {
 pub async fn a_released_task_is_there_at_once(f: Fixture) {
     f.push(tasks("a", 20)).await;
     let taken = f.take(&f.asking(20)).await;
-    let ends = taken.iter().map(|delivery| end(&delivery.run, Ending::Release { after: Duration::ZERO })).collect();
-    f.backend.broker.settle(ends).await.expect("settle");
+    let ends = taken.iter().map(|delivery| end(&delivery.run, Ending::Release { after: Duration::ZERO })).collect::<Vec<_>>();
+    f.backend.broker.settle(&ends).await.expect("settle");
     assert_eq!(f.look(&f.asking(20)).await.len(), 20);
 }
 
@@ -149,8 +149,8 @@ pub async fn dead_letters_stay_bounded(f: Fixture) {
     for batch in 0..(KEEP_DEAD + 1_000) / 1_000 {
         f.push(tasks(&format!("b{batch}-"), 1_000)).await;
         let taken = f.take(&f.asking(1_000)).await;
-        let ends = taken.iter().map(|delivery| end(&delivery.run, death(DAY))).collect();
-        f.backend.broker.settle(ends).await.expect("settle");
+        let ends = taken.iter().map(|delivery| end(&delivery.run, death(DAY))).collect::<Vec<_>>();
+        f.backend.broker.settle(&ends).await.expect("settle");
         f.pass(f.beats(1)).await;
     }
     f.nothing(&f.asking(1)).await;
@@ -168,10 +168,10 @@ pub async fn ends_are_answered_in_order(f: Fixture) {
     f.push(tasks("a", 3)).await;
     let held = f.take(&f.asking(3)).await;
     f.end(&held[1], Ending::Done).await;
-    let ends = held.iter().map(|delivery| end(&delivery.run, Ending::Done)).collect();
+    let ends = held.iter().map(|delivery| end(&delivery.run, Ending::Done)).collect::<Vec<_>>();
     use Settled::{Applied, Stale};
-    assert_eq!(f.backend.broker.settle(ends).await.expect("settle"), [Applied, Stale, Applied]);
-    assert_eq!(f.backend.broker.settle(Vec::new()).await.expect("settle"), []);
+    assert_eq!(f.backend.broker.settle(&ends).await.expect("settle"), [Applied, Stale, Applied]);
+    assert_eq!(f.backend.broker.settle(&[]).await.expect("settle"), []);
 }
 
 /// Whoever sees a task gone finds its record.
@@ -226,7 +226,8 @@ pub async fn a_dropped_settle_is_written_whole_or_not_at_all(f: Fixture) {
             let effects = vec![record, Effect::Push(Message { queue: name("q2"), ..task(&follow_up) })];
             (delivery.run.id.as_str(), effects)
         };
-        let settle = f.backend.broker.settle(vec![End { effects, ..end(&delivery.run, Ending::Done) }]);
+        let ends = [End { effects, ..end(&delivery.run, Ending::Done) }];
+        let settle = f.backend.broker.settle(&ends);
         if round % 2 == 0 {
             let _ = settle.now_or_never();
         }

@@ -142,7 +142,7 @@ pub async fn a_callback_starts_once_when_all_end_together(f: Fixture) {
     let ends = taken.iter().enumerate().map(|(index, delivery)| {
         let broker = others[index % 2].broker.clone();
         let end = End { effects: vec![arrive("cb", index as u32, "x")], ..end(&delivery.run, Ending::Done) };
-        async move { broker.settle(vec![end.clone(), end]).await.expect("settle") }
+        async move { broker.settle(&[end.clone(), end]).await.expect("settle") }
     });
     futures_util::future::join_all(ends).await;
     let callback = f.take(&callbacks(&f)).await.remove(0);

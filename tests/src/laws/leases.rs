@@ -135,8 +135,8 @@ pub async fn ten_thousand_in_flight_all_end(f: Fixture) {
         let runs: Vec<Run> = batch.iter().map(|delivery| delivery.run.clone()).collect();
         let held = f.backend.broker.extend(&runs, f.beats(20)).await.expect("extend");
         assert!(held.iter().all(|&held| held == Held::Kept));
-        let ends = runs.iter().map(|run| end(run, Ending::Done)).collect();
-        let settled = f.backend.broker.settle(ends).await.expect("settle");
+        let ends = runs.iter().map(|run| end(run, Ending::Done)).collect::<Vec<_>>();
+        let settled = f.backend.broker.settle(&ends).await.expect("settle");
         assert!(settled.iter().all(|&settled| settled == Settled::Applied));
     }
     assert_eq!(f.standing("a0").await, None);

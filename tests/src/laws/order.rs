@@ -96,6 +96,30 @@ pub async fn queues_share_by_weight(f: Fixture) {
     assert!(light.abs_diff(50) <= 25, "{light} of 200");
 }
 
+/// Where a handler has fewer places than the worker has slots, its tasks in all queues and priorities want the same ones.
+pub async fn nobody_starves_where_a_handler_has_one_place(f: Fixture) {
+    for queue in ["first", "second"] {
+        for priority in Priority::ALL {
+            let tasks = tasks(&format!("{queue}-{}-", priority as u8), 200);
+            f.push(on_queue(queue, with_priority(priority, tasks))).await;
+        }
+    }
+    let queues = vec![(name("first"), 1), (name("second"), 1)];
+    let mut taken = Vec::new();
+    for _ in 0..200 {
+        let asking = Reserve { queues: queues.clone(), room: room(&[("h", 1)]), wait: DAY, ..f.asking(16) };
+        let deliveries = f.look(&asking).await;
+        assert_eq!(deliveries.len(), 1);
+        f.end(&deliveries[0], Ending::Done).await;
+        taken.extend(deliveries);
+    }
+    let (queues, priorities) = (count(&taken, |d| d.run.queue.to_string()), count(&taken, |d| d.priority));
+    // Five standard deviations of a fair throw.
+    assert!(queues["first"].abs_diff(100) <= 36, "{queues:?}");
+    assert!(priorities[&Priority::High].abs_diff(120) <= 35, "{priorities:?}");
+    assert!(priorities[&Priority::Low].abs_diff(20) <= 19, "{priorities:?}");
+}
+
 /// An empty queue takes nothing away from the others.
 pub async fn an_empty_queue_gives_its_share_away(f: Fixture) {
     f.push(on_queue("full", tasks("f", 20))).await;

@@ -63,8 +63,8 @@ pub async fn thousands_due_at_once_all_come(f: Fixture) {
 pub async fn delayed_tasks_do_not_block_a_fresh_one(f: Fixture) {
     f.push(tasks("retried", 1_500)).await;
     let taken = f.take(&f.asking(1_500)).await;
-    let ends = taken.iter().map(|delivery| end(&delivery.run, retry(delivery, f.beats(5)))).collect();
-    f.backend.broker.settle(ends).await.expect("settle");
+    let ends = taken.iter().map(|delivery| end(&delivery.run, retry(delivery, f.beats(5)))).collect::<Vec<_>>();
+    f.backend.broker.settle(&ends).await.expect("settle");
     f.push(after(f.beats(5), tasks("delayed", 1_500))).await;
     f.push(vec![task("fresh")]).await;
     assert_eq!(f.take_one().await.run.id, id("fresh"));

@@ -118,7 +118,7 @@ impl Play {
         }
         let ends: Vec<End> = ends.into_iter().map(|(which, finish)| self.end(which, finish)).collect();
         let expected: Vec<_> = ends.iter().map(|end| self.model.settle(end)).collect();
-        let answers = self.backend().broker.settle(ends).await.expect("settle");
+        let answers = self.backend().broker.settle(&ends).await.expect("settle");
         assert_eq!(answers, expected);
         self.model.age();
     }

@@ -176,12 +176,12 @@ impl Broker for Faulty {
         Ok(held)
     }
 
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>> {
         let settling = async {
             if ends.iter().any(|end| self.ledger.refuses(end)) {
                 return Err(Error::rejected("an end that can't be written"));
             }
-            let settled = self.inner.broker.settle(ends.clone()).await?;
+            let settled = self.inner.broker.settle(ends).await?;
             ends.iter().zip(&settled).for_each(|(end, settled)| self.ledger.settled(end, *settled));
             Ok(settled)
         };

@@ -54,7 +54,7 @@ async fn a_follow_up_left_behind_is_brought_by_who_looks_next() {
         (&cluster.nodes[node_of(&cluster, to.as_str())], &cluster.nodes[node_of(&cluster, from.as_str())]);
     // Also those that hold ids may live there.
     assert_eq!(there.say(&["CLIENT", "PAUSE", "60000", "WRITE"]), "+OK");
-    let settling = tokio::spawn(async move { dying.broker.settle(vec![its_end]).await });
+    let settling = tokio::spawn(async move { dying.broker.settle(&[its_end]).await });
     let written = async {
         while here.say(&["HLEN", "p:{q}:n"]) != ":1" {
             assert!(!settling.is_finished(), "it can't have come to its end");

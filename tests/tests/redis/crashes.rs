@@ -134,7 +134,7 @@ async fn what_was_answered_is_there_after_a_crash() {
     backend.broker.push(names.map(task).to_vec()).await.unwrap();
     let held = backend.broker.reserve(&super::request(2)).await.unwrap();
     let end = tasq_tests::nouns::end(&held[1].run, tasq_host::task::Ending::Done);
-    backend.broker.settle(vec![end]).await.unwrap();
+    backend.broker.settle(&[end]).await.unwrap();
     let later = tasq_host::broker::Due::After(DAY);
     backend.broker.push(vec![Message { due: later, ..task("later") }]).await.unwrap();
     let ids = ["running", "done", "waiting", "later"].map(id);

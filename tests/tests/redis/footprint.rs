@@ -48,7 +48,7 @@ async fn a_crowd_that_has_ended_leaves_nothing_behind() {
         let taken = take_all(&backend).await;
         assert_eq!(taken.len(), 1_000);
         let retried: Vec<End> = taken.iter().step_by(3).map(again_at_once).collect();
-        backend.broker.settle(retried).await.unwrap();
+        backend.broker.settle(&retried).await.unwrap();
         let end = |ending: Ending, state| {
             move |d: &tasq_host::broker::Delivery| recorded(&d.run, ending.clone(), record(d, state, brief))
         };
@@ -56,9 +56,9 @@ async fn a_crowd_that_has_ended_leaves_nothing_behind() {
         let (dead, done): (Vec<_>, Vec<_>) = rest.partition(|d| d.run.id.as_str().ends_with('1'));
         let dead = dead.into_iter().map(end(death(brief), State::Dead));
         let done = done.into_iter().map(end(Ending::Done, State::Done));
-        backend.broker.settle(dead.chain(done).collect()).await.unwrap();
+        backend.broker.settle(&dead.chain(done).collect::<Vec<_>>()).await.unwrap();
         let again = take_all(&backend).await;
-        backend.broker.settle(again.iter().map(end(Ending::Done, State::Done)).collect()).await.unwrap();
+        backend.broker.settle(&again.iter().map(end(Ending::Done, State::Done)).collect::<Vec<_>>()).await.unwrap();
     }
     // The queues, and the counters of the one queue.
     let keys = async || {

@@ -27,8 +27,8 @@ async fn pending(backend: &Backend) -> u64 {
 }
 
 async fn finish(backend: &Backend) {
-    let ends = take_all(backend).await.iter().map(|taken| end(&taken.run, Ending::Done)).collect();
-    backend.broker.settle(ends).await.unwrap();
+    let ends = take_all(backend).await.iter().map(|taken| end(&taken.run, Ending::Done)).collect::<Vec<_>>();
+    backend.broker.settle(&ends).await.unwrap();
 }
 
 /// Its id is in the list twice, and then three times.

@@ -36,7 +36,7 @@ async fn run(backend: &Backend, handlers: &[&str], max: usize, ending: impl Fn(u
     let ends = taken.iter().enumerate().filter_map(|(number, taken)| {
         ending(number).map(|after| end(&taken.run, if after == DAY { Ending::Park } else { retry(taken, after) }))
     });
-    backend.broker.settle(ends.collect()).await.unwrap();
+    backend.broker.settle(&ends.collect::<Vec<_>>()).await.unwrap();
 }
 
 /// In every place where a task may be, of all priorities, more than one walk's step, some of which have moved on since

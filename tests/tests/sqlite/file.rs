@@ -26,7 +26,7 @@ async fn tasks_and_results_survive_closing_the_file() {
         let backend = place.open().await;
         backend.broker.push(tasks("t", 2)).await.unwrap();
         let first = backend.broker.reserve(&request(1)).await.unwrap().remove(0);
-        backend.broker.settle(vec![done(&first)]).await.unwrap();
+        backend.broker.settle(&[done(&first)]).await.unwrap();
         first
     };
     let backend = place.open().await;
@@ -85,8 +85,8 @@ async fn a_file_of_an_older_version_is_brought_forward_with_all_that_is_in_it() 
     while taken.len() < 5 {
         taken.extend(backend.broker.reserve(&waiting(5)).await.unwrap());
     }
-    let ends = taken.iter().map(super::done).collect();
-    assert_eq!(backend.broker.settle(ends).await.unwrap(), [Settled::Applied; 5]);
+    let ends = taken.iter().map(super::done).collect::<Vec<_>>();
+    assert_eq!(backend.broker.settle(&ends).await.unwrap(), [Settled::Applied; 5]);
     let mut taken = ids(&taken);
     taken.sort_unstable();
     assert_eq!(taken, ["dead", "due", "leased", "parked", "ready"]);

@@ -100,8 +100,8 @@ async fn the_living_keep_their_leases() {
     // Longer than it takes to find out that a worker is dead.
     let none = ours.broker.reserve(&Reserve { wait: Duration::from_millis(1500), ..request(3) }).await.unwrap();
     assert!(none.is_empty());
-    let ends = taken.iter().map(done).collect();
-    assert_eq!(theirs.broker.settle(ends).await.unwrap(), [Settled::Applied; 3]);
+    let ends = taken.iter().map(done).collect::<Vec<_>>();
+    assert_eq!(theirs.broker.settle(&ends).await.unwrap(), [Settled::Applied; 3]);
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn another_handle_is_woken_and_told() {
     assert_eq!(taken.len(), 1);
     assert_eq!(tokio::time::timeout(LIMIT, signals.recv()).await.unwrap().unwrap(), Signal::Changed);
     let mut theirs = theirs.signals.listen();
-    ours.broker.settle(vec![done(&taken[0])]).await.unwrap();
+    ours.broker.settle(&[done(&taken[0])]).await.unwrap();
     assert_eq!(signals.recv().await.unwrap(), Signal::Ended(id("t0")));
     tokio::time::timeout(LIMIT, theirs.recv()).await.unwrap().unwrap();
 }
@@ -167,8 +167,8 @@ async fn handles_on_one_file_share_the_work_without_doubling_any() {
                 if taken.is_empty() {
                     return ended;
                 }
-                let ends = taken.iter().map(done).collect();
-                assert!(backend.broker.settle(ends).await.unwrap().iter().all(|s| *s == Settled::Applied));
+                let ends = taken.iter().map(done).collect::<Vec<_>>();
+                assert!(backend.broker.settle(&ends).await.unwrap().iter().all(|s| *s == Settled::Applied));
                 ended.extend(taken.into_iter().map(|task| task.run.id));
             }
         }));

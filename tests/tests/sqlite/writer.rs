@@ -115,8 +115,8 @@ async fn foreign_results_go_through_the_outbox() {
     backend.broker.push(tasks("t", 1)).await.unwrap();
     let taken = backend.broker.reserve(&request(1)).await.unwrap();
     let end = done(&taken[0]);
-    assert_eq!(backend.broker.settle(vec![end.clone()]).await.unwrap(), [Settled::Applied]);
-    assert_eq!(backend.broker.settle(vec![end]).await.unwrap(), [Settled::Stale]);
+    assert_eq!(backend.broker.settle(&[end.clone()]).await.unwrap(), [Settled::Applied]);
+    assert_eq!(backend.broker.settle(&[end]).await.unwrap(), [Settled::Stale]);
     assert!(backend.results.get(std::slice::from_ref(&id)).await.unwrap()[0].is_none());
     let standing = backend.operations.get(std::slice::from_ref(&id)).await.unwrap().remove(0);
     assert!(matches!(standing, Some(Standing::Leaving(record)) if record.id == id));
@@ -141,7 +141,7 @@ async fn a_letters_number_never_comes_again() {
     for name in ["a", "b"] {
         backend.broker.push(tasks(name, 1)).await.unwrap();
         let taken = backend.broker.reserve(&request(1)).await.unwrap();
-        backend.broker.settle(vec![done(&taken[0])]).await.unwrap();
+        backend.broker.settle(&[done(&taken[0])]).await.unwrap();
         let letter = backend.broker.outbox(1).await.unwrap()[0].number;
         assert!(numbers.insert(letter));
         backend.broker.delivered(&[letter]).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_claim_that_nobody_reads_goes_back_unharmed() {
         let early = tokio::select! { biased; taken = &mut reserve => taken.unwrap(), () = async {} => Vec::new() };
         if let [taken] = &early[..] {
             let back = end(&taken.run, Ending::Release { after: Duration::ZERO });
-            backend.broker.settle(vec![back]).await.unwrap();
+            backend.broker.settle(&[back]).await.unwrap();
             continue;
         }
         // In every other round it arrives and is not read: the writer works in order, and the second of two calls one
@@ -184,7 +184,7 @@ async fn what_is_over_a_cap_is_dropped_chunk_by_chunk_and_whole() {
         backend.broker.push(chunk.to_vec()).await.unwrap();
         let taken = backend.broker.reserve(&request(chunk.len())).await.unwrap();
         let dead = |task: &Delivery| recorded(&task.run, death(DAY), record(task, State::Dead, DAY));
-        backend.broker.settle(taken.iter().map(dead).collect()).await.unwrap();
+        backend.broker.settle(&taken.iter().map(dead).collect::<Vec<_>>()).await.unwrap();
     }
     let tables = ["tasq_records", "tasq_tasks", "tasq_envelopes"];
     until("the surplus is gone", async || tables.map(|table| place.count(table)) == [KEEP_DEAD as i64; 3]).await;

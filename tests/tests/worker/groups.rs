@@ -104,7 +104,7 @@ fn a_member_that_is_tried_again_completes_the_group() {
         let next = tasq_host::chain::next(task.chain.expect("a step"), task.group, "2".into()).expect("another step");
         let effects = vec![tasq_host::broker::Effect::Push(next)];
         let end = End { run: taken.run, ending: Ending::Done, effects };
-        assert_eq!(place.backend.broker.settle(vec![end]).await.expect("it answers"), [Settled::Applied]);
+        assert_eq!(place.backend.broker.settle(&[end]).await.expect("it answers"), [Settled::Applied]);
         let working = place.work(options());
         assert_eq!(upstream(&ended(&place, &id).await), json!(["b"]));
         working.stop().await;

@@ -317,7 +317,7 @@ fn a_guest_whose_lease_is_gone_is_stopped_and_its_end_changes_nothing() {
         place.until(&id, State::Running).await;
         let run = tasq_host::task::Run { queue: name("default"), id: id.clone(), number: 1 };
         let end = End { run: run.clone(), ending: Ending::Cancelled, effects: Vec::new() };
-        assert_eq!(place.backend.broker.settle(vec![end]).await.expect("it answers"), [Settled::Applied]);
+        assert_eq!(place.backend.broker.settle(&[end]).await.expect("it answers"), [Settled::Applied]);
         // The slot is free again: with one slot only, the next task could not run otherwise.
         let ends = place.work(Options { concurrency: 1, ..options() });
         let next = place.enqueue("m", json!({"do": "echo", "text": "x"}), TaskOptions::default()).await;

@@ -23,7 +23,7 @@ impl Broker for Refusing {
         self.0.extend(runs, lease).await
     }
 
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>> {
         if ends.iter().any(|end| end.run.id.as_str() == "bad" && !end.effects.is_empty()) {
             return Err(Error::rejected("too large for this server"));
         }

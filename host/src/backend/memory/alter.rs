@@ -38,7 +38,7 @@ impl Layout {
             Ending::Dead { keep, .. } => self.keep_dead(&id, now, keep),
             _ => self.bury(&id, now),
         }
-        end.effects.into_iter().for_each(|effect| self.apply(effect, now));
+        end.effects.iter().for_each(|effect| self.apply(effect, now));
         (Cancel::Done, Some(Signal::Ended(id)))
     }
 

@@ -64,7 +64,7 @@ impl Broker for Memory {
         Ok(runs.iter().map(|run| layout.extend(run, until)).collect())
     }
 
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>> {
         let now = self.clock.now();
         let mut answers = Vec::with_capacity(ends.len());
         let mut signals = Vec::new();

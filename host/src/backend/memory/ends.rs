@@ -27,9 +27,9 @@ impl Layout {
         if slot.cancelled { Held::Cancelled } else { Held::Kept }
     }
 
-    pub(in crate::backend) fn settle(&mut self, end: End, now: Timestamp) -> Written {
+    pub(in crate::backend) fn settle(&mut self, end: &End, now: Timestamp) -> Written {
         let End { run, ending, effects } = end;
-        let Some(lease) = self.held(&run) else {
+        let Some(lease) = self.held(run) else {
             return Written { answer: Settled::Stale, ended: None, waits: false };
         };
         self.leases.remove(&lease);
@@ -44,19 +44,19 @@ impl Layout {
         match ending {
             Ending::Done | Ending::Cancelled => {
                 self.bury(&run.id, now);
-                (ended, waits) = (Some(Signal::Ended(run.id)), frees);
+                (ended, waits) = (Some(Signal::Ended(run.id.clone())), frees);
             }
             Ending::Dead { keep, failed } => {
-                self.add_failure(&run.id, failed);
-                self.keep_dead(&run.id, now, keep);
-                (ended, waits) = (Some(Signal::Ended(run.id)), frees);
+                self.add_failure(&run.id, failed.as_ref());
+                self.keep_dead(&run.id, now, *keep);
+                (ended, waits) = (Some(Signal::Ended(run.id.clone())), frees);
             }
             Ending::Retry { after, failed } => {
                 self.add_failure(&run.id, Some(failed));
-                self.wait(&run.id, after, now);
+                self.wait(&run.id, *after, now);
             }
-            Ending::Snooze { after } | Ending::Release { after } => self.wait(&run.id, after, now),
-            Ending::Park => self.park(run.id, now),
+            Ending::Snooze { after } | Ending::Release { after } => self.wait(&run.id, *after, now),
+            Ending::Park => self.park(&run.id, now),
         }
         for effect in effects {
             waits |= !matches!(effect, Effect::Record(_));
@@ -74,13 +74,13 @@ impl Layout {
         }
     }
 
-    fn add_failure(&mut self, id: &TaskId, failed: Option<FailedRun>) {
+    fn add_failure(&mut self, id: &TaskId, failed: Option<&FailedRun>) {
         let Some((slot, failed)) = self.tasks.get_mut(id).zip(failed) else { return };
         slot.failed += 1;
         if slot.history.len() >= HISTORY {
             slot.history.remove(0);
         }
-        slot.history.push(failed);
+        slot.history.push(failed.clone());
     }
 
     fn wait(&mut self, id: &TaskId, after: Duration, now: Timestamp) {
@@ -91,29 +91,29 @@ impl Layout {
         queue.waiting[slot.priority as usize].insert(slot.place(), id.clone());
     }
 
-    fn park(&mut self, id: TaskId, now: Timestamp) {
-        let Some(slot) = self.tasks.get_mut(&id) else { return };
+    fn park(&mut self, id: &TaskId, now: Timestamp) {
+        let Some(slot) = self.tasks.get_mut(id) else { return };
         if slot.cancelled {
-            return self.wait(&id, Duration::ZERO, now);
+            return self.wait(id, Duration::ZERO, now);
         }
         slot.stand = Stand::Aside { parked: true };
         let queue = self.queues.entry(slot.queue.clone()).or_default();
-        queue.aside.entry(slot.shelf(true)).or_default().insert(slot.place(), id);
+        queue.aside.entry(slot.shelf(true)).or_default().insert(slot.place(), id.clone());
     }
 
-    pub(super) fn apply(&mut self, effect: Effect, now: Timestamp) {
+    pub(super) fn apply(&mut self, effect: &Effect, now: Timestamp) {
         match effect {
-            Effect::Push(message) => drop(self.push(message, now)),
+            Effect::Push(message) => drop(self.push(message.clone(), now)),
             Effect::Record(record) => {
                 let foreign = self.outbox.is_foreign();
                 if foreign || record.told {
                     self.outbox.post(record.clone());
                 }
                 if !foreign {
-                    self.results.record(record, now);
+                    self.results.record(record.clone(), now);
                 }
             }
-            Effect::Arrive { task, queue, index, result } => self.arrive(&task, &queue, index, result, now),
+            Effect::Arrive { task, queue, index, result } => self.arrive(task, queue, *index, result.clone(), now),
         }
     }
 

@@ -92,13 +92,11 @@ fn share(
     let mut left = max;
     while left > 0 && weights.iter().any(|&weight| weight > 0) {
         let dice = layout.dice();
-        for (index, want) in shares(&weights, left, dice).into_iter().enumerate() {
-            if want > 0 {
-                let got = take(layout, index, want);
-                left -= got;
-                if got < want {
-                    weights[index] = 0;
-                }
+        for (index, want) in shares(&weights, left, dice) {
+            let got = take(layout, index, want);
+            left -= got;
+            if got < want {
+                weights[index] = 0;
             }
         }
     }

@@ -87,12 +87,12 @@ impl Broker for Nats {
         }
     }
 
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>> {
         if ends.is_empty() {
             return Ok(Vec::new());
         }
         loop {
-            let ends = self.packed(&ends).await?;
+            let ends = self.packed(ends).await?;
             match self.call(Command::Settle { ends, foreign: self.foreign_results }).await? {
                 Answer::Settled(settled) => return Ok(settled),
                 Answer::Refused => {}

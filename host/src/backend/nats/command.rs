@@ -18,7 +18,7 @@ use crate::task::{Name, Run, TaskId, Timestamp, WorkerId};
 /// What the log's messages say and mean. Every process plays the same log and must come to the same state: whoever
 /// changes what a command does to the layout (`memory/`), or these bytes, takes the next number. `a_story_ends_as_ever`
 /// notices.
-pub(super) const FORMAT: u8 = 4;
+pub(super) const FORMAT: u8 = 5;
 
 /// A step from one state to the next.
 #[derive(Clone, Debug, Serialize, Deserialize)]

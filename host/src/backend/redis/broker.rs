@@ -91,9 +91,9 @@ impl Broker for Redis {
         Ok(held)
     }
 
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>> {
         let mut answers = Vec::with_capacity(ends.len());
-        for chunk in chunks(&ends, weight) {
+        for chunk in chunks(ends, weight) {
             let applied = self.settle_chunk(chunk).await?;
             let over = |ending: &Ending| matches!(ending, Ending::Done | Ending::Cancelled | Ending::Dead { .. });
             let ended = chunk.iter().zip(&applied).filter(|(end, applied)| **applied && over(&end.ending));

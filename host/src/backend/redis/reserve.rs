@@ -81,8 +81,8 @@ impl Looking<'_> {
         let mut weights: Vec<u32> = self.request.queues.iter().map(|&(_, weight)| weight).collect();
         while self.look.taken.len() < self.request.max && weights.iter().any(|&weight| weight > 0) {
             let left = self.request.max - self.look.taken.len();
-            for (index, want) in shares(&weights, left, dice()).into_iter().enumerate() {
-                if want > 0 && self.take(index, want).await? < want {
+            for (index, want) in shares(&weights, left, dice()) {
+                if self.take(index, want).await? < want {
                     weights[index] = 0;
                 }
             }

@@ -72,10 +72,12 @@ impl Broker for Sqlite {
             .await
     }
 
-    async fn settle(&self, ends: Vec<End>) -> Result<Vec<Settled>> {
+    async fn settle(&self, ends: &[End]) -> Result<Vec<Settled>> {
         if ends.is_empty() {
             return Ok(Vec::new());
         }
+        // Cheap where it matters: payloads and results are shared, not copied.
+        let ends = ends.to_vec();
         self.link.call(Kind::Write, ends.len(), move |turn| ends.iter().map(|end| turn.settle(end)).collect()).await
     }
 

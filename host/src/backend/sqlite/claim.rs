@@ -259,13 +259,11 @@ fn share<'t>(
     let mut left = max;
     while left > 0 && weights.iter().any(|&weight| weight > 0) {
         let throw = dice(turn);
-        for (index, want) in shares(&weights, left, throw).into_iter().enumerate() {
-            if want > 0 {
-                let got = take(turn, index, want)?;
-                left -= got;
-                if got < want {
-                    weights[index] = 0;
-                }
+        for (index, want) in shares(&weights, left, throw) {
+            let got = take(turn, index, want)?;
+            left -= got;
+            if got < want {
+                weights[index] = 0;
             }
         }
     }

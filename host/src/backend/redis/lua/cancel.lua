@@ -34,15 +34,6 @@ local function mark_run(q, id, run)
   return ASKED
 end
 
--- One that could never run stays as a dead letter.
-local function die(q, id, value, s, keep_for)
-  release_key(q, id, value)
-  redis.call('HSET', q.e, id, state_blob(s))
-  redis.call('ZADD', q.d, math.min(now + keep_for, FAR), id)
-  redis.call('ZADD', q.dn, now, id)
-  while redis.call('ZCARD', q.dn) > KEEP_DEAD do forget_dead(q, redis.call('ZRANGE', q.dn, 0, 0)[1]) end
-end
-
 local function cancel(q, id, number, how, keep_for)
   local value, run = redis.call('HGET', q.m, id), redis.call('HGET', q.x, id)
   if not value or redis.call('ZSCORE', q.d, id) then return GONE end
@@ -56,7 +47,9 @@ local function cancel(q, id, number, how, keep_for)
   s.due = s.due or h.due
   take_out(q, id, h, s.due)
   if how == DEAD then
-    die(q, id, value, s, keep_for)
+    -- One that could never run stays as a dead letter.
+    release_key(q, id, value)
+    keep_dead(q, id, s, keep_for)
   else
     let_go(q, id, value)
     redis.call('HDEL', q.m, id)

@@ -202,21 +202,24 @@ local function take(priority, want)
   return aside < want and aside + take_due(priority, want - aside) or aside
 end
 
--- broker/shares.rs, in this language: so many of `max` for each, in proportion to `weights`.
+-- broker/shares.rs, in this language: so many of `max` for each, in proportion to `weights`, in the order in which they are
+-- asked.
 local function shares(weights, max, throw)
-  local total, reached, given_out, last = 0, math.min(throw, 1 - 1e-9), 0, nil
+  local total, reached, given_out, found = 0, math.min(throw, 1 - 1e-9), 0, {}
+  for _, weight in ipairs(weights) do total = total + weight end
+  local first, at = math.floor(reached * 65537 % 1 * max), nil
   for index, weight in ipairs(weights) do
-    total = total + weight
-    if weight > 0 then last = index end
+    if weight > 0 then
+      reached = reached + weight / total * max
+      local upto = math.min(math.floor(reached), max)
+      found[#found + 1], given_out = { index = index, want = upto - given_out }, upto
+      if not at and first < given_out then at = #found end
+    end
   end
-  local found = {}
-  for index, weight in ipairs(weights) do
-    reached = reached + weight / total * max
-    local upto = math.min(math.floor(reached), max)
-    found[index], given_out = upto - given_out, upto
-  end
-  found[last] = found[last] + max - given_out
-  return found
+  found[#found].want = found[#found].want + max - given_out
+  local turned = {}
+  for n = 0, #found - 1 do turned[n + 1] = found[((at or #found) - 1 + n) % #found + 1] end
+  return turned
 end
 
 -- So many more may be taken now.
@@ -242,7 +245,8 @@ else
   local weights = { 6, 3, 1 }
   for round = 1, 3 do
     if got == max or weights[1] + weights[2] + weights[3] == 0 then break end
-    for index, want in ipairs(shares(weights, max - got, dice[round])) do
+    for _, share in ipairs(shares(weights, max - got, dice[round])) do
+      local index, want = share.index, share.want
       if want > 0 and take(index - 1, want) < want then weights[index] = 0 end
     end
   end

@@ -23,6 +23,14 @@ local function remove(q)
   q.left_ids, q.again, q.ended, q.buried = {}, {}, {}, {}
 end
 
+-- The task stays as a dead letter, and the oldest makes room for it.
+local function keep_dead(q, id, s, keep_for)
+  redis.call('HSET', q.e, id, state_blob(s))
+  redis.call('ZADD', q.d, math.min(now + keep_for, FAR), id)
+  redis.call('ZADD', q.dn, now, id)
+  while redis.call('ZCARD', q.dn) > KEEP_DEAD do forget_dead(q, redis.call('ZRANGE', q.dn, 0, 0)[1]) end
+end
+
 -- To another server: a later record of the same task takes the place of one that hasn't left yet.
 local function post(q, id, value)
   local old = redis.call('ZSCORE', q.oz, id)

@@ -43,10 +43,7 @@ local function die(q, id, run, keep_for, failed)
   if has(run.mark, UNIQUE) then release_key(q, id, redis.call('HGET', q.m, id)) end
   local s = changed_state(q, id, run)
   add_failure(s, failed)
-  redis.call('HSET', q.e, id, state_blob(s))
-  redis.call('ZADD', q.d, math.min(now + keep_for, FAR), id)
-  redis.call('ZADD', q.dn, now, id)
-  while redis.call('ZCARD', q.dn) > KEEP_DEAD do forget_dead(q, redis.call('ZRANGE', q.dn, 0, 0)[1]) end
+  keep_dead(q, id, s, keep_for)
 end
 
 -- One that is to be cancelled comes back at once: it isn't run again.
