@@ -22,6 +22,7 @@ mod queues;
 mod schedule;
 mod task;
 mod wait;
+mod workers;
 
 pub use cancel::Cancelled;
 pub use chain::KnownChain;
@@ -32,10 +33,13 @@ pub use schedule::{KnownSchedule, Synced};
 pub use task::Task;
 pub use wait::Waited;
 
+use workers::Workers;
+
 /// A producer's side of a backend. Clones share it.
 #[derive(Clone)]
 pub struct Client {
     backend: Backend,
+    workers: Arc<Workers>,
 }
 
 /// A task as its producer describes it; what is left out is decided later, by the handler's manifest or the defaults.
@@ -46,7 +50,8 @@ pub struct NewTask {
     /// The handler's input, at most [`PAYLOAD`] bytes. None is empty, and for a later step of a chain the result of the
     /// step before it.
     pub payload: Option<Bytes>,
-    /// Where it waits: by default where its handler's manifest says, as live workers announce it, else `default`.
+    /// Where it waits: by default where its handler's manifest says, as live workers announce it (within a second), else
+    /// `default`.
     pub queue: Option<Name>,
     /// By default a new UUIDv7. A chosen id can't be enqueued twice while it is remembered: until its task has ended,
     /// and for its retention or a day after that, whichever is longer.
@@ -212,7 +217,7 @@ impl Client {
 
     /// A client of a backend that is open already.
     pub fn new(backend: Backend) -> Client {
-        Client { backend }
+        Client { backend, workers: Arc::default() }
     }
 
     /// Enqueues one task; what is answered is durable. An error of kind `Rejected` names what the task got wrong.
@@ -245,8 +250,9 @@ impl Client {
     /// Enqueues what can be, in one call, and answers in order; what can't be has an error of kind `Rejected`, and hinders
     /// no other. An error of the whole is the broker's, and leaves open which of them were enqueued, as dropping the
     /// future does.
-    pub async fn enqueue_all(&self, works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
-        let workers = self.backend.operations.workers().await?;
+    pub async fn enqueue_all(&self, mut works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
+        let handlers = works.iter_mut().flat_map(Work::tasks_mut).map(|task| &task.handler);
+        let workers = self.workers.with(handlers, &*self.backend.operations).await?;
         let (mut answers, mut messages) = (Vec::with_capacity(works.len()), Vec::with_capacity(works.len()));
         // Of each work, its first message: the others stand or fall with it.
         let mut firsts = Vec::with_capacity(works.len());

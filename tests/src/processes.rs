@@ -83,11 +83,14 @@ impl WorkerProcess {
         assert!(sent.success(), "SIG{name} can't be sent");
     }
 
-    /// Kills it as `kill -9` does, waits until it is dead, and tells of its guests' runs.
+    /// Kills it as `kill -9` does, waits until it is dead, and tells of its guests' runs: those that it cut off end at its
+    /// last sign of life. (A broker that notices the death may give a task to another worker before we have waited.)
     pub fn kill(mut self) -> Vec<GuestRun> {
+        let before = now();
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it dies");
-        self.runs(&now())
+        let said = self.events().iter().filter_map(|event| Some(event["timestamp"].as_str()?.to_owned())).max();
+        self.runs(&said.unwrap_or_default().max(before))
     }
 
     /// Whether a line of its log is this message.

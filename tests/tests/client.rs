@@ -160,6 +160,18 @@ async fn a_task_that_no_worker_can_run_is_enqueued_with_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_workers_serve_is_remembered_for_a_moment() {
+    let (backend, client) = memory();
+    let queue = async || client.enqueue(NewTask::new(name("add"), "")).await.unwrap().queue;
+    announce(&backend, "add", Some("sums")).await;
+    assert_eq!(queue().await, name("sums"));
+    announce(&backend, "add", Some("additions")).await;
+    assert_eq!(queue().await, name("sums"), "who enqueues one task after another doesn't ask before each");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(queue().await, name("additions"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_gives_the_result_as_soon_as_there_is_one() {
     let (backend, client) = memory();
     client.enqueue(task("a1")).await.unwrap();
