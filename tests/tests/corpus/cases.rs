@@ -157,9 +157,9 @@ corpus! {
     http_server_stalls = fetch(r#"{"requests":[{"url":"{web}/stall","times":16}]}"#, "asks a server that stops after three bytes", WAITED).under(REACHES_SHORT),
     http_server_drips = fetch(r#"{"requests":[{"url":"{web}/drip","times":4}]}"#, "asks a server that sends a byte now and then", WAITED).under(REACHES_SHORT),
     http_endless_body = fetch(r#"{"requests":[{"url":"{web}/endless"}]}"#, "gets a body without end", &["done: HTTP response body size exceeds limit"]).under(REACHES),
-    http_endless_headers = fetch(r#"{"requests":[{"url":"{web}/headers"}]}"#, "gets headers without end", &["done: HttpResponseHeaderSectionSize"]).under(REACHES),
-    http_endless_hints = fetch(r#"{"requests":[{"url":"{web}/hints"}]}"#, "gets early hints without end, and no answer", &["done: HttpResponseHeaderSectionSize"]).under(REACHES),
-    http_header_of_1_mib = fetch(r#"{"requests":[{"url":"{web}/header/1048576"}]}"#, "gets a header of 1 MiB", &["done: HttpResponseHeaderSectionSize"]).under(REACHES),
+    http_endless_headers = fetch(r#"{"requests":[{"url":"{web}/headers"}]}"#, "gets headers without end", &["done: HttpResponseHeaderSectionSize(Some(65536))"]).under(REACHES),
+    http_endless_hints = fetch(r#"{"requests":[{"url":"{web}/hints"}]}"#, "gets early hints without end, and no answer", &["done: HttpResponseHeaderSectionSize(Some(65536))"]).under(REACHES),
+    http_header_of_1_mib = fetch(r#"{"requests":[{"url":"{web}/header/1048576"}]}"#, "gets a header of 1 MiB", &["done: HttpResponseHeaderSectionSize(Some(65536))"]).under(REACHES),
     http_request_of_64_mib = fetch(r#"{"requests":[{"url":"{web}/ok","method":"POST","body":67108864}]}"#, "sends a body of 64 MiB", &["done: HttpRequestBodySize"]).under(REACHES),
 }
 
