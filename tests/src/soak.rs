@@ -208,7 +208,7 @@ fn at_work() -> worker::Options {
 
 /// One wave; which of it is hostile, and what it is.
 async fn enqueue(client: &Client, wave: u64) -> Vec<(TaskId, usize)> {
-    let kind = |number: u64| (number % 10 == 0).then_some((number / 10) as usize % HOSTILE.len());
+    let kind = |number: u64| number.is_multiple_of(10).then_some((number / 10) as usize % HOSTILE.len());
     let new = |number: u64| {
         let (handler, payload) = kind(number).map_or(("echo", "payload"), |kind| (HOSTILE[kind].0, HOSTILE[kind].2));
         let retention = kind(number).is_none().then_some(Duration::ZERO);
