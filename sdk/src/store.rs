@@ -1,6 +1,6 @@
 //! A small store that outlives the run, for checkpoints, cursors and counters. Each handler sees only its own keys: 1 to
-//! 256 bytes, without NUL. Writes are immediate: a run that fails later doesn't undo them. Answers `denied` unless the
-//! handler's manifest grants it.
+//! 256 bytes, without NUL. Writes are immediate: a run that fails later doesn't undo them. One run makes at most 1,000 calls
+//! and writes 8 MiB of values. Answers `denied` unless the handler's manifest grants it.
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ pub mod chaos;
 pub mod fixture;
 pub mod fuzz;
 pub mod guests;
+pub mod heap;
 pub mod laws;
 pub mod model;
 pub mod nouns;

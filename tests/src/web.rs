@@ -24,7 +24,8 @@ struct Seen {
 
 impl Web {
     /// Starts one on a free port of the loopback address. Paths: `/ok`, `/bytes/N`, `/endless`, `/header/N` (a long one),
-    /// `/to/URL` (redirects), `/late/MS`, `/silent` (never answers), `/stall` (stops after three bytes).
+    /// `/headers` (without end), `/hints` (early ones, without end), `/to/URL` (redirects), `/late/MS`, `/silent` (never
+    /// answers), `/stall` (stops after three bytes), `/drip` (a byte now and then).
     pub fn start() -> Web {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let (address, seen) = (listener.local_addr().expect("bound"), Arc::new(Seen::default()));
@@ -83,21 +84,30 @@ impl Seen {
 
 /// A head, and a body that has a length or comes in chunks.
 fn read(stream: &mut TcpStream) -> Option<String> {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
+    let (mut bytes, mut piece, mut is_chunked) = (Vec::new(), [0; 16 << 10], None);
     loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-            if !chunked || body.ends_with("0\r\n\r\n") {
-                return Some(text.into_owned());
-            }
+        if is_chunked.is_none() {
+            let text = String::from_utf8_lossy(&bytes);
+            is_chunked = text
+                .split_once("\r\n\r\n")
+                .map(|(head, _)| head.to_ascii_lowercase().contains("transfer-encoding: chunked"));
+        }
+        if is_chunked.is_some_and(|is_chunked| !is_chunked || bytes.ends_with(b"0\r\n\r\n")) {
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
         }
         match stream.read(&mut piece) {
             Ok(0) | Err(_) => return None,
             Ok(read) => bytes.extend_from_slice(&piece[..read]),
         }
+        if bytes.len() > REMEMBERED {
+            // Of more, the end alone says something.
+            bytes.drain(REMEMBERED - 8..bytes.len() - 8);
+        }
     }
 }
+
+/// Of a request, as the tests that look at memory are in the same process.
+const REMEMBERED: usize = 256 << 10;
 
 fn answer(stream: &mut TcpStream, path: &str) -> std::io::Result<()> {
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
@@ -112,18 +122,27 @@ fn answer(stream: &mut TcpStream, path: &str) -> std::io::Result<()> {
         "header" => stream.write_all(&whole(&format!("200 OK\r\nlong: {}", "x".repeat(number())), b"")),
         "to" => stream.write_all(&whole(&format!("302 Found\r\nlocation: {rest}"), b"")),
         "late" => stream.write_all(&whole("200 OK", b"late")),
-        "endless" => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
-            loop {
-                stream.write_all(&[b'x'; 16 << 10])?;
-            }
-        }
+        "endless" => without_end(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", &"x".repeat(16 << 10), NOW),
+        "headers" => without_end(stream, "HTTP/1.1 200 OK\r\n", "x-again: and again\r\n", NOW),
+        "hints" => without_end(stream, "", &"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(256), NOW),
+        "drip" => without_end(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", "x", Duration::from_millis(10)),
         "silent" => closed(stream),
         "stall" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")?;
             closed(stream)
         }
         _ => stream.write_all(&whole("200 OK", b"hello")),
+    }
+}
+
+const NOW: Duration = Duration::ZERO;
+
+/// Until the other side has had enough.
+fn without_end(stream: &mut TcpStream, head: &str, then: &str, every: Duration) -> std::io::Result<()> {
+    stream.write_all(head.as_bytes())?;
+    loop {
+        stream.write_all(then.as_bytes())?;
+        std::thread::sleep(every);
     }
 }
 

@@ -15,6 +15,7 @@ use super::secrets::Secrets;
 
 mod addresses;
 mod body;
+mod head;
 mod net;
 #[cfg(test)]
 mod rebinding;

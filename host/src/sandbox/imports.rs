@@ -15,6 +15,7 @@ use super::journal::{Journal, LINE, line};
 use super::limits::Limits;
 use super::manifest::{Grants, Setting};
 use super::producer::Enqueued;
+use super::store::Asked;
 use super::{Access, Call, Handler, Import, Stop, stop};
 use crate::store::Store;
 use crate::task::{DEPTH, LogLevel, truncate};
@@ -54,6 +55,7 @@ pub(super) struct State {
     pub(super) enqueued: Enqueued,
     /// Where the handler keeps what outlives its runs; none where there is no such place.
     pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) asked: Asked,
     /// For a command; none for a handler of the contract.
     pub(super) surroundings: Option<Surroundings>,
     // Most runs never call WASI, and its context costs more than the rest of the store.
@@ -94,6 +96,7 @@ impl State {
             deadline,
             enqueued,
             store,
+            asked: Asked::default(),
             surroundings,
             wasi,
             preview1,

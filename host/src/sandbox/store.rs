@@ -12,6 +12,36 @@ use crate::text;
 use bindings::tasq::handler::store::Host;
 use bindings::tasq::handler::types::{ErrorKind, HostError};
 
+/// At most so many calls in one run: each is a round trip to a server that others share.
+const CALLS: u32 = 1_000;
+/// Values that one run writes, together.
+const WRITTEN: usize = 8 << 20;
+
+/// What one run has asked of the store so far.
+#[derive(Default)]
+pub(super) struct Asked {
+    calls: u32,
+    written: usize,
+}
+
+impl Asked {
+    fn add(&mut self, op: &Op) -> Result<(), HostError> {
+        if self.calls >= CALLS {
+            return Err(error(ErrorKind::TooMany, format!("one run asks the store at most {CALLS} times")));
+        }
+        let written = self.written
+            + match op {
+                Op::Put { value, .. } | Op::Replace { value, .. } => value.len(),
+                Op::Get | Op::Increment { .. } | Op::Remove => 0,
+            };
+        if written > WRITTEN {
+            return Err(error(ErrorKind::TooLarge, format!("one run writes at most {WRITTEN} bytes to the store")));
+        }
+        (self.calls, self.written) = (self.calls + 1, written);
+        Ok(())
+    }
+}
+
 impl Host for State {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, HostError> {
         match self.keep(&key, || Ok(Op::Get)).await? {
@@ -70,6 +100,7 @@ impl State {
         }
         check(key)?;
         let op = op()?;
+        self.asked.add(&op)?;
         let Some(store) = &self.store else {
             return Err(error(ErrorKind::Unavailable, "there is no store here"));
         };
@@ -130,6 +161,17 @@ fn error(kind: ErrorKind, message: impl Into<String>) -> HostError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_asks_so_often_and_writes_so_much() {
+        let (mut asked, mut writing) = (Asked::default(), Asked::default());
+        assert!((0..CALLS).all(|_| asked.add(&Op::Get).is_ok()));
+        assert_eq!(asked.add(&Op::Remove).unwrap_err().kind, ErrorKind::TooMany);
+        let put = |bytes| Op::Put { value: vec![0; bytes].into(), ttl: None };
+        assert!((0..WRITTEN / VALUE).all(|_| writing.add(&put(VALUE)).is_ok()));
+        assert_eq!(writing.add(&put(1)).unwrap_err().kind, ErrorKind::TooLarge);
+        assert!(writing.add(&Op::Get).is_ok());
+    }
 
     #[test]
     fn keys_values_and_times_have_bounds() {

@@ -3,7 +3,10 @@
 
 use std::process::ExitCode;
 
-use tasq_tests::soak;
+use tasq_tests::{heap, soak};
+
+#[global_allocator]
+static HEAP: heap::Counted = heap::Counted;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

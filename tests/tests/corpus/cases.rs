@@ -11,6 +11,15 @@ const WAITS: &str = "timeout = \"250ms\"\ncpu = \"100ms\"";
 /// For what is meant to come to its end by itself.
 const LONG: &str = "timeout = \"20s\"\ncpu = \"10s\"";
 
+/// For what is granted something.
+const ENQUEUES: &str = "timeout = \"1s\"\ncpu = \"100ms\"\nmemory = \"32MiB\"\n[grants]\nenqueue = [\"echo\"]";
+const ENQUEUES_MUCH: &str = "timeout = \"5s\"\ncpu = \"1s\"\nmemory = \"32MiB\"\n[grants]\nenqueue = [\"echo\"]";
+const KEEPS: &str = "timeout = \"1s\"\ncpu = \"100ms\"\nmemory = \"32MiB\"\n[grants]\nstore = true";
+const KEEPS_MUCH: &str = "timeout = \"20s\"\ncpu = \"10s\"\nmemory = \"32MiB\"\n[grants]\nstore = true";
+const REACHES: &str = "timeout = \"5s\"\ncpu = \"1s\"\nmemory = \"32MiB\"\n[grants]\nhttp = [\"{web}\"]";
+const REACHES_NAMES: &str = "timeout = \"5s\"\ncpu = \"1s\"\nmemory = \"32MiB\"\n[grants]\nhttp = [\"http://*\"]";
+const REACHES_SHORT: &str = "timeout = \"250ms\"\ncpu = \"100ms\"\nmemory = \"32MiB\"\n[grants]\nhttp = [\"{web}\"]";
+
 // With more guests that compute than cores, the wall clock of a busy machine may be first: both are limits.
 const COMPUTES: &[&str] = &["retry: limit cpu-limit", "retry: limit timeout"];
 const WAITED: &[&str] = &["retry: limit timeout"];
@@ -114,7 +123,44 @@ corpus! {
     text_not_utf8 = text(TRAP),
     unknown_level = text(TRAP),
     handle_of_nobody = text(TRAP),
-    // Follow-up tasks and the store, where they are granted, belong here; so does HTTP.
+
+    "Follow-up tasks":
+    enqueue_not_granted = misbehave(r#"{"do":"enqueue","handler":"echo"}"#, "enqueues a task of a handler that isn't granted", &["done: denied: "]),
+    enqueue_without_end = misbehave(r#"{"do":"enqueue","handler":"echo","times":1000000000}"#, "enqueues as fast as it can", COMPUTES).under(ENQUEUES),
+    enqueue_one_too_many = misbehave(r#"{"do":"enqueue","handler":"echo","times":101}"#, "enqueues 101 tasks", &["done: too many: one run enqueues at most 100 tasks"]).under(ENQUEUES),
+    enqueue_a_byte_too_much = misbehave(r#"{"do":"enqueue","handler":"echo","bytes":4194305}"#, "enqueues a payload of 4 MiB and a byte", &["done: too large: payload of 4194305 bytes"]).under(ENQUEUES_MUCH),
+    enqueue_16_mib_together = misbehave(r#"{"do":"enqueue","handler":"echo","times":16,"bytes":1048576}"#, "enqueues 16 payloads of 1 MiB", &["done: too large: payload of 1048576 bytes: expected at most 4194304, and 8388608 in one run"]).under(ENQUEUES_MUCH),
+    enqueue_8_mib_at_once = misbehave(r#"{"do":"enqueue","handler":"echo","bytes":8388608}"#, "enqueues a payload of 8 MiB", TRAP).under(ENQUEUES_MUCH),
+    enqueue_without_a_time = misbehave(r#"{"do":"enqueue","handler":"echo","delay_ms":18446744073709551615}"#, "enqueues a task that is due in 584 million years", &["done: invalid: a delay of 18446744073709551615 ms"]).under(ENQUEUES),
+    enqueue_itself = here(special::enqueue_itself, "enqueues itself, in each of its runs", &["done: too many: 32 tasks in a row were enqueued by one another"]),
+
+    "Store":
+    store_not_granted = misbehave(r#"{"do":"tally","key":"k"}"#, "keeps something where nothing is granted", &["done: denied: the store is not granted"]),
+    store_without_end = misbehave(r#"{"do":"put","times":1000000000,"key_bytes":20}"#, "writes to its store as fast as it can", COMPUTES).under(KEEPS),
+    store_one_too_many = misbehave(r#"{"do":"put","times":1001,"key_bytes":20}"#, "writes to its store 1,001 times", &["done: too many: one run asks the store at most 1000 times"]).under(KEEPS_MUCH),
+    store_16_mib_together = misbehave(r#"{"do":"put","times":32,"key_bytes":20,"value_bytes":524288}"#, "writes 32 values of 512 KiB", &["done: too large: one run writes at most 8388608 bytes"]).under(KEEPS_MUCH),
+    store_a_byte_too_much = misbehave(r#"{"do":"put","value_bytes":524289}"#, "writes a value of 512 KiB and a byte", &["done: too large: a value of 524289 bytes"]).under(KEEPS),
+    store_8_mib_at_once = misbehave(r#"{"do":"put","value_bytes":8388608}"#, "writes a value of 8 MiB", TRAP).under(KEEPS),
+    store_long_key = misbehave(r#"{"do":"put","key_bytes":257}"#, "writes under a key of 257 bytes", &["done: invalid: a key: expected 1 to 256 bytes"]).under(KEEPS),
+    store_key_of_10_mib = misbehave(r#"{"do":"put","key_bytes":10485760}"#, "writes under a key of 10 MiB", TRAP).under(KEEPS),
+    store_key_of_another = here(special::store_key_of_another, "looks for another handler's key, by its name and by ways up", DONE),
+
+    "HTTP":
+    http_not_granted = fetch(r#"{"requests":[{"url":"{web}/ok"}]}"#, "asks a server that isn't granted", &["done: HttpRequestDenied"]).under(REACHES_NAMES),
+    http_metadata = fetch(r#"{"requests":[{"url":"http://169.254.169.254/"},{"url":"http://[::ffff:a9fe:a9fe]/"},{"url":"http://[64:ff9b::a9fe:a9fe]/"},{"url":"http://0xa9fea9fe/"},{"url":"http://2852039166/"},{"url":"http://0251.0376.0251.0376/"}]}"#, "asks for a cloud's metadata, in some spellings", &["done: HttpRequestDenied"]).under(REACHES_NAMES),
+    http_name_of_this_machine = fetch(r#"{"requests":[{"url":"http://localhost/"}]}"#, "asks for `localhost` where any name is granted", &["done: DestinationIpProhibited"]).under(REACHES_NAMES),
+    http_redirect_inside = fetch(r#"{"requests":[{"url":"{web}/to/http://169.254.169.254/latest"},{"url":"http://169.254.169.254/latest"}]}"#, "is sent on to a cloud's metadata, and goes there", &["done: 302, HttpRequestDenied"]).under(REACHES),
+    http_host_of_another = fetch(r#"{"requests":[{"url":"{web}/ok","headers":[["Host","169.254.169.254"]]}]}"#, "names another host in a header", &["done: header: HeaderError::Forbidden"]).under(REACHES),
+    http_a_hundred_at_once = fetch(r#"{"requests":[{"url":"{web}/late/10","times":100}]}"#, "sends 100 requests before it reads an answer", &["done: 200, HttpRequestDenied"]).under(REACHES),
+    http_a_thousand_at_once = fetch(r#"{"requests":[{"url":"{web}/late/10","times":1000}]}"#, "sends 1,000 requests before it reads an answer", TRAP).under(REACHES),
+    http_server_is_silent = fetch(r#"{"requests":[{"url":"{web}/silent","times":16}]}"#, "asks a server that never answers", WAITED).under(REACHES_SHORT),
+    http_server_stalls = fetch(r#"{"requests":[{"url":"{web}/stall","times":16}]}"#, "asks a server that stops after three bytes", WAITED).under(REACHES_SHORT),
+    http_server_drips = fetch(r#"{"requests":[{"url":"{web}/drip","times":4}]}"#, "asks a server that sends a byte now and then", WAITED).under(REACHES_SHORT),
+    http_endless_body = fetch(r#"{"requests":[{"url":"{web}/endless"}]}"#, "gets a body without end", &["done: HTTP response body size exceeds limit"]).under(REACHES),
+    http_endless_headers = fetch(r#"{"requests":[{"url":"{web}/headers"}]}"#, "gets headers without end", &["done: HttpResponseHeaderSectionSize(Some(65536))"]).under(REACHES),
+    http_endless_hints = fetch(r#"{"requests":[{"url":"{web}/hints"}]}"#, "gets early hints without end, and no answer", &["done: HttpResponseHeaderSectionSize(Some(65536))"]).under(REACHES),
+    http_header_of_1_mib = fetch(r#"{"requests":[{"url":"{web}/header/1048576"}]}"#, "gets a header of 1 MiB", &["done: HttpResponseHeaderSectionSize(Some(65536))"]).under(REACHES),
+    http_request_of_64_mib = fetch(r#"{"requests":[{"url":"{web}/ok","method":"POST","body":67108864}]}"#, "sends a body of 64 MiB", &["done: HttpRequestBodySize"]).under(REACHES),
 }
 
 fn text(ends: &[&'static str]) -> Case {
@@ -123,6 +169,10 @@ fn text(ends: &[&'static str]) -> Case {
 
 fn misbehave(payload: &'static str, what: &'static str, ends: &[&'static str]) -> Case {
     case(Trial::Misbehave(payload, what), ends)
+}
+
+fn fetch(payload: &'static str, what: &'static str, ends: &[&'static str]) -> Case {
+    case(Trial::Fetch(payload, what), ends)
 }
 
 fn command(payload: &'static str, what: &'static str, ends: &[&'static str]) -> Case {

@@ -12,13 +12,17 @@ mod page;
 mod special;
 
 use bench::Bench;
+use tasq_tests::heap::Counted;
+
+#[global_allocator]
+static HEAP: Counted = Counted;
 
 /// What is tried, and how it has to end.
 struct Case {
     name: &'static str,
     group: &'static str,
     trial: Trial,
-    /// The beginnings of what [`tasq_tests::runs::told`] may say of it, or `refused: ` and the reason.
+    /// The beginnings of what [`bench::ended`] may say of it, or `refused: ` and the reason.
     ends: Vec<&'static str>,
     manifest: &'static str,
     /// Runs at once, in cores.
@@ -30,6 +34,8 @@ enum Trial {
     Text,
     /// A behaviour of the guest `misbehave`, and what it does.
     Misbehave(&'static str, &'static str),
+    /// Requests of the guest `fetch`, and what it does. `{web}` in them and in the manifest is a server on this machine.
+    Fetch(&'static str, &'static str),
     /// An order for the program `command`, and what it does.
     Command(&'static str, &'static str),
     /// Code that tries it and tells how it ended, and what it does.

@@ -59,7 +59,9 @@ fn page(rows: &BTreeMap<String, Found>) -> String {
 
 fn what(case: &Case) -> String {
     match &case.trial {
-        Trial::Misbehave(_, what) | Trial::Command(_, what) | Trial::Here(_, what) => (*what).to_owned(),
+        Trial::Misbehave(_, what) | Trial::Fetch(_, what) | Trial::Command(_, what) | Trial::Here(_, what) => {
+            (*what).to_owned()
+        }
         Trial::Text => {
             let text = fs::read_to_string(text_of(case.name)).unwrap();
             text.lines().next().and_then(|line| line.strip_prefix(";; ")).expect("a text says what it does").to_owned()

@@ -4,18 +4,20 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde_json::json;
 use tasq_host::backend;
 use tasq_host::broker::Order;
 use tasq_host::client::{Client, NewTask};
+use tasq_host::results::Filter;
 use tasq_host::sandbox::{Options, Sandbox};
-use tasq_host::task::{Outcome, State, TaskOptions};
+use tasq_host::task::{Name, Outcome, State, TaskOptions};
 use tasq_host::worker::{self, Queues};
 use tasq_tests::guests::guest;
 use tasq_tests::runs::{resident, run, told};
 use tasq_tests::texts;
 
 use crate::Bench;
-use crate::bench::{PATIENCE, SLOTS, at_once, load, text_of};
+use crate::bench::{PATIENCE, SLOTS, at_once, ended, load, text_of};
 
 /// Each is stopped at a limit of its own; the last ends no later than all their CPU time together allows.
 pub(crate) fn every_slot_loops_on_one_core(bench: &Bench) -> String {
@@ -105,6 +107,58 @@ pub(crate) fn every_slot_at_its_limit(bench: &Bench) -> String {
     let held = most.saturating_sub(before);
     assert!(held <= 2 * BUDGET, "{} MiB of {} MiB", held >> 20, BUDGET >> 20);
     "done".to_owned()
+}
+
+/// A handler that enqueues a task like its own in each run, under a worker: the chain has an end.
+pub(crate) fn enqueue_itself(bench: &Bench) -> String {
+    let sandbox = sandbox(None);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(guest("misbehave"), folder.path().join("breeder.wasm")).unwrap();
+    std::fs::write(folder.path().join("breeder.toml"), "[grants]\nenqueue = [\"breeder\"]").unwrap();
+    assert!(sandbox.load_folder(folder.path()).unwrap().refused.is_empty());
+    bench.runtime.block_on(async {
+        let backend = backend::open(&"memory:".parse().unwrap(), None).await.unwrap();
+        let client = Client::new(backend.clone());
+        client.enqueue(NewTask::new("breeder".parse().unwrap(), r#"{"do":"breed"}"#)).await.unwrap();
+        let never = std::future::pending;
+        let working = worker::run(backend.clone(), sandbox, at_work(), never(), never());
+        let summary = tokio::time::timeout(PATIENCE, working).await.unwrap().unwrap();
+        // The first, and 32 behind it.
+        assert_eq!((summary.done, summary.dead, summary.retried), (33, 0, 0), "{summary:?}");
+        let records = backend.results.list(&Filter { limit: 100, ..Filter::default() }).await.unwrap();
+        let ends = records.into_iter().map(|record| ended(&Outcome::Done(record.result.unwrap())));
+        ends.into_iter().find(|end| end != "done").unwrap()
+    })
+}
+
+/// What one handler keeps, another doesn't find, whatever it calls it.
+pub(crate) fn store_key_of_another(bench: &Bench) -> String {
+    let sandbox = sandbox(None);
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["owner", "thief"] {
+        std::fs::copy(guest("misbehave"), folder.path().join(name).with_extension("wasm")).unwrap();
+        std::fs::write(folder.path().join(name).with_extension("toml"), "[grants]\nstore = true").unwrap();
+    }
+    assert!(sandbox.load_folder(folder.path()).unwrap().refused.is_empty());
+    let handlers = sandbox.handlers();
+    let tally = async |handler: &str, key: &str| {
+        let handler = &handlers[&handler.parse::<Name>().unwrap()];
+        run(&sandbox, handler, json!({"do": "tally", "key": key}).to_string()).await.0
+    };
+    bench.runtime.block_on(async {
+        let backend = backend::open(&"memory:".parse().unwrap(), None).await.unwrap();
+        sandbox.lend(backend.store);
+        let mut end = String::new();
+        tally("owner", "k").await;
+        for key in ["k", "owner/k", "../owner/k", "../../owner/k", "/owner/k", "owner:k", "*"] {
+            let (kept, found) = (tally("owner", "k").await, tally("thief", key).await);
+            assert_ne!(kept, found, "{key}");
+            // Its own, of which there was none before.
+            assert_eq!(found, Outcome::Done(r#"{"ok":1}"#.into()), "{key}");
+            end = told(&found);
+        }
+        end
+    })
 }
 
 fn at_work() -> worker::Options {

@@ -21,6 +21,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{Count, Incoming, Outgoing};
+use super::head::{Heads, Progress};
 use super::rules::Scheme;
 use super::{Io, Reach, Target, Used};
 
@@ -29,7 +30,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// For each of a name's addresses but the last.
 const ONE_ADDRESS: Duration = Duration::from_secs(3);
 /// What a response's head may take, in bytes and in headers.
-const HEAD: usize = 64 << 10;
+pub(super) const HEAD: usize = 64 << 10;
 const FIELDS: usize = 200;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -52,8 +53,10 @@ pub(super) async fn send(
         builder.max_buf_size(HEAD).max_headers(FIELDS);
         builder
     };
-    let (mut sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(|error| told(&error, &used))?;
+    let progress = Arc::new(Progress::default());
+    let told = |error: hyper::Error| told(&error, &used, &progress);
+    let stream = TokioIo::new(Heads::new(stream, progress.clone()));
+    let (mut sender, connection) = builder.handshake(stream).await.map_err(told)?;
     let request = request.map(|body| Outgoing { body, count: Count::new(used.clone()) });
     // It drives the bytes while the guest reads, and holds the permits as long as there is a socket.
     let driving = async move {
@@ -65,8 +68,9 @@ pub(super) async fn send(
         let asking = pin!(sender.send_request(request));
         let first_byte = options.first_byte_timeout.unwrap_or(Duration::MAX);
         let answer = timeout(first_byte, driven(asking, &mut driving)).await;
-        answer.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| told(&error, &used))?
+        answer.map_err(|_| Error::ConnectionReadTimeout)?.map_err(told)?
     };
+    progress.answered();
     let silence = options.between_bytes_timeout.map(|time| (time, Box::pin(tokio::time::sleep(time))));
     let response = answer.map(|body| Incoming { body, count: Count::new(used), silence }.boxed_unsync());
     let rest = async move {
@@ -142,10 +146,10 @@ fn untrusted(error: &io::Error) -> Error {
 }
 
 /// Without hyper's own words: what a guest reads mustn't depend on what is in a secret.
-fn told(error: &hyper::Error, used: &Used) -> Error {
+fn told(error: &hyper::Error, used: &Used, progress: &Progress) -> Error {
     if used.is_over.load(Ordering::Relaxed) {
         Error::HttpRequestBodySize(Some(super::BODY))
-    } else if error.is_parse_too_large() {
+    } else if error.is_parse_too_large() || progress.is_over() {
         Error::HttpResponseHeaderSectionSize(Some(HEAD as u32))
     } else if error.is_parse() {
         Error::HttpProtocolError

@@ -35,6 +35,13 @@ struct Wanted {
     #[serde(default)]
     body: usize,
     between_bytes_ms: Option<u64>,
+    /// So often the same.
+    #[serde(default = "once")]
+    times: usize,
+}
+
+fn once() -> usize {
+    1
 }
 
 #[derive(Serialize)]
@@ -54,7 +61,8 @@ struct Answer {
 }
 
 fn fetch(Json(asked): Json<Asked>, _: &Task) -> Result<String, Failure> {
-    let sent: Vec<_> = asked.requests.iter().map(send).collect();
+    let wanted = asked.requests.iter().flat_map(|wanted| std::iter::repeat_n(wanted, wanted.times));
+    let sent: Vec<_> = wanted.map(send).collect();
     let answers = sent.into_iter().map(|sent| match sent.and_then(answer) {
         Ok(answer) => answer,
         Err(error) => Answer { error: Some(error), ..Answer::default() },

@@ -61,13 +61,8 @@ pub(crate) fn random(bytes: usize) -> Result<Vec<u8>, Failure> {
 }
 
 /// The answer to the last of `times` calls.
-pub(crate) fn enqueue(handler: &str, times: usize, unique: &str) -> Value {
-    let mut answer = Value::Null;
-    for n in 1..=times {
-        let new = NewTask { unique_key: unique.to_owned(), ..NewTask::new(handler).bytes(n.to_string()) };
-        answer = told(producer::enqueue(new));
-    }
-    answer
+pub(crate) fn enqueue(times: usize, new: impl Fn(usize) -> NewTask) -> Value {
+    (1..=times).fold(Value::Null, |_, n| told(producer::enqueue(new(n))))
 }
 
 pub(crate) fn store(key: &str) -> Value {
@@ -84,8 +79,21 @@ pub(crate) fn tally(key: &str) -> Value {
     told(kept::increment(key, 1))
 }
 
-pub(crate) fn put(key: usize, value: usize) -> Value {
-    told(kept::put(&"k".repeat(key), &vec![b'v'; value]))
+/// The answer to the last of `times` calls.
+pub(crate) fn put(key: usize, value: usize, times: usize) -> Value {
+    let value = vec![b'v'; value];
+    (1..=times).fold(Value::Null, |_, n| {
+        let mut name = padded(n, key);
+        name.truncate(key);
+        told(kept::put(&name, &value))
+    })
+}
+
+/// At least so many bytes.
+pub(crate) fn padded(n: usize, bytes: usize) -> String {
+    let mut text = n.to_string();
+    text.push_str(&"-".repeat(bytes.saturating_sub(text.len())));
+    text
 }
 
 /// `{"ok":…}` or `{"error":"denied: …"}`.

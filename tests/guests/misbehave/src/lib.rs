@@ -34,10 +34,11 @@
 //! | `progress` | `times` (1) | reports progress from 1 on, returns `reported` |
 //! | `random` | `bytes` (16) | returns random bytes in hex |
 //! | `reach` | | tries environment, arguments, stdin, files, sockets and names; returns what each gave as JSON |
-//! | `enqueue` | `handler`, `times` (1), `unique`, `then` | asks for follow-up tasks; returns the last answer as JSON, or with `then` fails with that message |
+//! | `enqueue` | `handler`, `times` (1), `unique`, `bytes` (0), `delay_ms` (0), `then` | asks for follow-up tasks, each with its number as payload, padded to that many bytes; returns the last answer as JSON, or with `then` fails with that message |
+//! | `breed` | `times` (1) | asks for that many tasks like itself, returns the last answer as JSON |
 //! | `store` | `key` | tries each verb of the store; returns the answers as JSON |
 //! | `tally` | `key` | adds 1 to what its store holds; returns the answer as JSON |
-//! | `put` | `key_bytes` (1), `value_bytes` (0) | puts a value of that size under a key of that size; returns the answer as JSON |
+//! | `put` | `key_bytes` (1), `value_bytes` (0), `times` (1) | puts a value of that size under a key of that size, which begins with the call's number; returns the last answer as JSON |
 //!
 //! A component only: a native build of this crate is empty.
 #![cfg(target_family = "wasm")]
@@ -45,6 +46,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use tasq_sdk::producer::NewTask;
 use tasq_sdk::{Failure, Json, Task};
 
 mod asks;
@@ -157,7 +159,15 @@ enum Behaviour {
         times: usize,
         #[serde(default)]
         unique: String,
+        #[serde(default)]
+        bytes: usize,
+        #[serde(default)]
+        delay_ms: u64,
         then: Option<String>,
+    },
+    Breed {
+        #[serde(default = "one")]
+        times: usize,
     },
     Store {
         key: String,
@@ -170,6 +180,8 @@ enum Behaviour {
         key_bytes: usize,
         #[serde(default)]
         value_bytes: usize,
+        #[serde(default = "one")]
+        times: usize,
     },
 }
 
@@ -215,13 +227,21 @@ fn misbehave(Json(behaviour): Json<Behaviour>, task: &Task) -> Result<Vec<u8>, F
         Behaviour::Progress { times } => asks::progress(times),
         Behaviour::Random { bytes } => asks::random(bytes),
         Behaviour::Reach => json(&reach::everything()),
-        Behaviour::Enqueue { handler, times, unique, then } => {
-            let answer = asks::enqueue(&handler, times, &unique);
+        Behaviour::Enqueue { handler, times, unique, bytes, delay_ms, then } => {
+            let answer = asks::enqueue(times, |n| NewTask {
+                unique_key: unique.clone(),
+                delay_ms,
+                ..NewTask::new(handler.as_str()).bytes(asks::padded(n, bytes))
+            });
             then.map_or_else(|| json(&answer), |message| Err(Failure::discard(message)))
+        }
+        Behaviour::Breed { times } => {
+            let order = format!(r#"{{"do":"breed","times":{times}}}"#);
+            json(&asks::enqueue(times, |_| NewTask::new(task.handler.as_str()).bytes(order.as_str())))
         }
         Behaviour::Store { key } => json(&asks::store(&key)),
         Behaviour::Tally { key } => json(&asks::tally(&key)),
-        Behaviour::Put { key_bytes, value_bytes } => json(&asks::put(key_bytes, value_bytes)),
+        Behaviour::Put { key_bytes, value_bytes, times } => json(&asks::put(key_bytes, value_bytes, times)),
     }
 }
 
