@@ -18,7 +18,7 @@ macro_rules! commands {
     };
 }
 
-commands! { rust c cpp go zig assemblyscript }
+commands! { rust c cpp go zig assemblyscript nim d }
 
 #[test]
 fn every_command_has_its_test() {

@@ -1,4 +1,4 @@
-// A handler made from wit/ alone, by componentize-qjs, with the text that QuickJS lacks made by hand: nothing of sdk/javascript is in it.
+// A handler made from wit/ alone, by componentize-qjs, with the text that QuickJS lacks made by hand, and a u64 that is a number where jco's is a BigInt: nothing of sdk/javascript is in it.
 import { get as setting } from 'tasq:handler/config@0.1.0';
 import { progress } from 'tasq:handler/context@0.1.0';
 import { log } from 'tasq:handler/log@0.1.0';
