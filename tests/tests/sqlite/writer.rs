@@ -115,7 +115,7 @@ async fn foreign_results_go_through_the_outbox() {
     backend.broker.push(tasks("t", 1)).await.unwrap();
     let taken = backend.broker.reserve(&request(1)).await.unwrap();
     let end = done(&taken[0]);
-    assert_eq!(backend.broker.settle(&[end.clone()]).await.unwrap(), [Settled::Applied]);
+    assert_eq!(backend.broker.settle(std::slice::from_ref(&end)).await.unwrap(), [Settled::Applied]);
     assert_eq!(backend.broker.settle(&[end]).await.unwrap(), [Settled::Stale]);
     assert!(backend.results.get(std::slice::from_ref(&id)).await.unwrap()[0].is_none());
     let standing = backend.operations.get(std::slice::from_ref(&id)).await.unwrap().remove(0);
