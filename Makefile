@@ -50,6 +50,12 @@ test-languages: ## Of the tests, those of handlers in other languages: every lan
 	@scripts/guest-tools >/dev/null
 	$(if $(RUNS),TASQ_RUNS=$(RUNS) )cargo test --workspace --test languages --test examples --test commands --test bare
 
+.PHONY: figures
+figures: ## What a handler in each language takes: size, loading, a fresh run, memory (sdk/README.md); a release build
+	@scripts/guest-tools >/dev/null
+	cargo build --release --workspace --example language_figures
+	$${CARGO_TARGET_DIR:-target}/release/examples/language_figures
+
 .PHONY: chaos
 chaos: tools ## Kill workers and servers under TASKS (100000) tasks, chains and groups, then count; BROKER=redis for one alone
 	$(HOST) --bin chaos

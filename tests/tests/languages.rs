@@ -122,6 +122,20 @@ fn every_language_has_its_line() {
     assert_eq!(folders, lines);
 }
 
+/// `tests/examples/language_figures.rs` measures them.
+#[test]
+fn every_language_has_its_figures() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/README.md")).unwrap();
+    let (_, figures) = page.split_once("## Figures").expect("a section");
+    let rows = figures.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let name = |row: &str| row.split('|').nth(1).map(|name| name.trim().to_lowercase()).unwrap_or_default();
+    let mut rows: Vec<String> = rows.map(|row| name(row).replace("++", "pp").replace(" on ", "_")).collect();
+    let mut lines = LANGUAGES.to_vec();
+    rows.sort();
+    lines.sort_unstable();
+    assert_eq!(rows, lines);
+}
+
 /// A language's components, loaded.
 struct Guest {
     language: Language,
