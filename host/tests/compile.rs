@@ -100,7 +100,7 @@ fn a_file_that_takes_too_much_memory_to_compile_is_refused() {
     assert_eq!(refusal.reason, "compiling it takes more than its limit of 400.0 MiB of memory");
 }
 
-/// The largest kind of file in use, of 19 MiB: 864 MiB of address space and 25 s are what it took as the limits were set.
+/// The largest kind of file in use, of 19 MiB: it takes between a twelfth and a fifth of the memory, and 25 s of 120.
 /// That it is compiled at all is what `projects.rs` shows, where no cache has it yet; this, that there is room to grow.
 #[test]
 fn a_python_handler_takes_less_than_half_of_what_compiling_may_take() {
