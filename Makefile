@@ -66,7 +66,7 @@ simulate: ## Workers on simulated time under faults of all kinds, SEEDS (20000) 
 	TASQ_SEEDS=$(or $(SEEDS),20000) cargo test --workspace --test simulation -- --nocapture everything
 
 .PHONY: million
-million: tools ## A million tasks (TASKS) through Redis: the server is as it was
+million: tools ## A million tasks (TASKS) through Redis and through NATS: the servers are as they were
 	TASQ_TASKS=$(or $(TASKS),1000000) cargo test --workspace --test million -- --nocapture
 
 .PHONY: corpus

@@ -72,6 +72,11 @@ pub trait Broker: Send + Sync {
 pub trait Signals: Send + Sync {
     /// From now on; a slow listener misses the oldest.
     fn listen(&self) -> broadcast::Receiver<Signal>;
+
+    /// The same for who only wants [`Signal::Cancel`], and may be spared the others.
+    fn cancels(&self) -> broadcast::Receiver<Signal> {
+        self.listen()
+    }
 }
 
 /// See [`Signals`].

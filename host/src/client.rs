@@ -7,17 +7,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::{self, Backend, url::Url};
-use crate::broker::{Due, Message, Standing, Unique, WorkerReport};
-use crate::codec;
+use crate::broker::Standing;
 use crate::error::{Error, Result};
-use crate::results::{Cursor, Filter, remember};
-use crate::task::{Headers, Name, PAYLOAD, Priority, State, TOLD, TaskId, TaskOptions, UNIQUE_KEY, check_header};
+use crate::results::{Cursor, Filter};
+use crate::task::{Name, State, TaskId};
 
 mod cancel;
 mod chain;
 mod group;
 mod known;
 mod letters;
+mod new;
 mod queues;
 mod schedule;
 mod task;
@@ -29,9 +29,11 @@ pub use chain::KnownChain;
 pub use group::{KnownGroup, NewGroup, NewMember};
 pub use known::{Known, Shown};
 pub use letters::{Deleted, Retried};
+pub use new::NewTask;
 pub use schedule::{KnownSchedule, Synced};
 pub use task::Task;
 pub use wait::Waited;
+pub use workers::Unserved;
 
 use workers::Workers;
 
@@ -40,100 +42,6 @@ use workers::Workers;
 pub struct Client {
     backend: Backend,
     workers: Arc<Workers>,
-}
-
-/// A task as its producer describes it; what is left out is decided later, by the handler's manifest or the defaults.
-#[derive(Clone, Debug)]
-pub struct NewTask {
-    /// Which handler runs it.
-    pub handler: Name,
-    /// The handler's input, at most [`PAYLOAD`] bytes. None is empty, and for a later step of a chain the result of the
-    /// step before it.
-    pub payload: Option<Bytes>,
-    /// Where it waits: by default where its handler's manifest says, as live workers announce it (within a second), else
-    /// `default`.
-    pub queue: Option<Name>,
-    /// By default a new UUIDv7. A chosen id can't be enqueued twice while it is remembered: until its task has ended,
-    /// and for its retention or a day after that, whichever is longer.
-    pub id: Option<TaskId>,
-    /// A key of which its queue has at most one holder: where another task holds it, nothing is enqueued. Of a chain, only
-    /// the first task can have one, and holds it for a time ([`Unique::hold`]).
-    pub unique: Option<Unique>,
-    /// When it may run.
-    pub due: Due,
-    /// Its share of the queue.
-    pub priority: Priority,
-    /// MIME type of the payload, "" for none given.
-    pub content_type: String,
-    /// What the handler can read beside the payload.
-    pub headers: Headers,
-    /// Limits, retries and retention.
-    pub options: TaskOptions,
-    /// Programs that know nothing of this one look for its result: see `docs/INBOX.md`.
-    pub told: bool,
-}
-
-impl NewTask {
-    /// Due at once, everything else undecided.
-    pub fn new(handler: Name, payload: impl Into<Bytes>) -> NewTask {
-        NewTask { payload: Some(payload.into()), ..NewTask::without_payload(handler) }
-    }
-
-    /// The same, with nothing to give to the handler but what the step before it in a chain may have.
-    pub fn without_payload(handler: Name) -> NewTask {
-        NewTask {
-            handler,
-            payload: None,
-            queue: None,
-            id: None,
-            unique: None,
-            due: Due::Now,
-            priority: Priority::default(),
-            content_type: String::new(),
-            headers: Headers::new(),
-            options: TaskOptions::default(),
-            told: false,
-        }
-    }
-
-    /// Refuses what no broker should see: a payload that is too large, a reserved id, a unique key or a header's name against
-    /// the rule.
-    /// [`Client::enqueue`] begins with it.
-    pub fn check(&self) -> Result<()> {
-        let length = self.payload.as_ref().map_or(0, Bytes::len);
-        if length > PAYLOAD {
-            let limit = PAYLOAD >> 20;
-            return Err(Error::rejected(format!(
-                "payload of {length} bytes: expected at most {PAYLOAD} ({limit} MiB)"
-            )));
-        }
-        NewTask::check_id(self.id.as_ref())?;
-        if let Some(length) = self.unique.as_ref().map(|unique| unique.key.len()).filter(|n| !UNIQUE_KEY.contains(n)) {
-            return Err(Error::rejected(format!("unique key of {length} bytes: expected 1 to {}", UNIQUE_KEY.end())));
-        }
-        for name in self.headers.keys() {
-            check_header(name).map_err(|bad| Error::rejected(bad.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// Its own headers and the host's.
-    fn all_headers(&mut self) -> Headers {
-        let mut headers = std::mem::take(&mut self.headers);
-        if self.told {
-            headers.insert(TOLD.into(), "1".into());
-        }
-        headers
-    }
-
-    fn check_id(id: Option<&TaskId>) -> Result<()> {
-        match id.filter(|id| id.as_str().starts_with("cron:")) {
-            None => Ok(()),
-            Some(id) => Err(Error::rejected(format!(
-                "id \"{id}\": expected one that does not begin with the reserved \"cron:\""
-            ))),
-        }
-    }
 }
 
 /// The answer to an enqueued task.
@@ -145,7 +53,7 @@ pub struct Enqueued {
     pub created: bool,
     /// Where it was meant to wait.
     pub queue: Name,
-    /// Set where no live worker has the handler: the task waits until one does.
+    /// Set where no live worker has the handler, as far as they told within the last second: the task waits until one does.
     pub unserved: Option<Unserved>,
 }
 
@@ -187,17 +95,6 @@ impl Work {
             Work::Group(group) => Some(&mut group.id),
         }
     }
-}
-
-/// No live worker has a handler.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unserved {
-    /// The handler that was asked for.
-    pub handler: Name,
-    /// The handler with the most similar name, where one is similar.
-    pub nearest: Option<Name>,
-    /// How many workers live.
-    pub workers: usize,
 }
 
 /// A part of a list.
@@ -250,16 +147,15 @@ impl Client {
     /// Enqueues what can be, in one call, and answers in order; what can't be has an error of kind `Rejected`, and hinders
     /// no other. An error of the whole is the broker's, and leaves open which of them were enqueued, as dropping the
     /// future does.
-    pub async fn enqueue_all(&self, mut works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
-        let handlers = works.iter_mut().flat_map(Work::tasks_mut).map(|task| &task.handler);
-        let workers = self.workers.with(handlers, &*self.backend.operations).await?;
+    pub async fn enqueue_all(&self, works: Vec<Work>) -> Result<Vec<Result<Enqueued>>> {
+        let workers = self.workers.known(&*self.backend.operations).await?;
         let (mut answers, mut messages) = (Vec::with_capacity(works.len()), Vec::with_capacity(works.len()));
         // Of each work, its first message: the others stand or fall with it.
         let mut firsts = Vec::with_capacity(works.len());
         let one = |(enqueued, message)| (enqueued, vec![message]);
         for work in works {
             let made = work.check().and_then(|()| match work {
-                Work::Task(new) => Ok(one(task_message(*new, &workers))),
+                Work::Task(new) => Ok(one(new::message(*new, &workers))),
                 Work::Chain(tasks) => chain::message(tasks, &workers).map(one),
                 Work::Group(group) => group::messages(*group, &workers),
             });
@@ -342,146 +238,5 @@ impl Client {
         tasks.truncate(filter.limit);
         let next = tasks.last().filter(|_| cut).map(Known::place);
         Ok(Page { tasks, next })
-    }
-}
-
-/// The answer, if the broker takes the message.
-fn task_message(new: NewTask, workers: &[WorkerReport]) -> (Enqueued, Message) {
-    let unserved = unserved(&new.handler, workers);
-    let queue = queue(&new, workers);
-    let message = message(new, queue.clone());
-    (Enqueued { id: message.id.clone(), created: true, queue, unserved }, message)
-}
-
-/// Its own, else the handler's, as workers announce it, else `default`.
-fn queue(new: &NewTask, workers: &[WorkerReport]) -> Name {
-    let announced = || announced_queue(&new.handler, workers);
-    new.queue.clone().or_else(announced).unwrap_or_else(Name::default_queue)
-}
-
-fn message(mut new: NewTask, queue: Name) -> Message {
-    let headers = new.all_headers();
-    let remember = new.id.is_some().then(|| remember(&new.options));
-    let id = new.id.unwrap_or_else(TaskId::generate);
-    let NewTask { handler, payload, due, priority, content_type, options, .. } = new;
-    let (payload, upstream) = (payload.unwrap_or_default(), Vec::new());
-    let (chain, group) = (None, None);
-    let unique = new.unique;
-    let task = crate::task::Task {
-        id,
-        handler,
-        queue,
-        priority,
-        payload,
-        content_type,
-        headers,
-        upstream,
-        options,
-        chain,
-        group,
-    };
-    Message { unique, ..codec::message(task, due, remember) }
-}
-
-fn announced_queue(handler: &Name, workers: &[WorkerReport]) -> Option<Name> {
-    let mut reports = workers.iter().flat_map(|worker| &worker.handlers);
-    reports.find_map(|report| report.queue.clone().filter(|_| report.name == *handler))
-}
-
-fn unserved(handler: &Name, workers: &[WorkerReport]) -> Option<Unserved> {
-    let names = || workers.iter().flat_map(|worker| &worker.handlers).map(|report| &report.name);
-    if names().any(|name| name == handler) {
-        return None;
-    }
-    let similarity = |name: &Name| strsim::jaro_winkler(name.as_str(), handler.as_str());
-    let nearest = names().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    // Below this, what is nearest is merely another handler.
-    let nearest = nearest.filter(|name| similarity(name) > 0.75).cloned();
-    Some(Unserved { handler: handler.clone(), nearest, workers: workers.len() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broker::HandlerReport;
-    use crate::error::ErrorKind;
-    use crate::results::REMEMBER;
-    use std::time::Duration;
-
-    fn name(text: &str) -> Name {
-        text.parse().unwrap()
-    }
-
-    fn worker(handlers: &[(&str, Option<&str>)]) -> WorkerReport {
-        let handlers = handlers.iter().map(|(handler, queue)| HandlerReport {
-            name: name(handler),
-            digest: String::new(),
-            queue: queue.map(name),
-            max_retries: None,
-        });
-        WorkerReport {
-            id: "w-1".parse().unwrap(),
-            queues: vec![],
-            concurrency: 1,
-            handlers: handlers.collect(),
-            notes: Headers::new(),
-        }
-    }
-
-    #[test]
-    fn the_queue_that_workers_announce_is_taken() {
-        let workers = [worker(&[("add", None)]), worker(&[("mail", Some("slow")), ("add", Some("sums"))])];
-        assert_eq!(announced_queue(&name("add"), &workers), Some(name("sums")));
-        assert_eq!(announced_queue(&name("sub"), &workers), None);
-    }
-
-    #[test]
-    fn an_unknown_handler_names_the_similar_one() {
-        let workers = [worker(&[("add", None), ("send-mail", None)])];
-        assert_eq!(unserved(&name("add"), &workers), None);
-        let nearest = |handler| unserved(&name(handler), &workers).unwrap().nearest;
-        assert_eq!(nearest("ad"), Some(name("add")));
-        assert_eq!(nearest("sendmail"), Some(name("send-mail")));
-        assert_eq!(nearest("zip"), None);
-        assert_eq!(unserved(&name("add"), &[]), Some(Unserved { handler: name("add"), nearest: None, workers: 0 }));
-    }
-
-    #[test]
-    fn what_no_broker_should_see_is_refused() {
-        let refusal = |new: &NewTask| {
-            let error = new.check().unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Rejected);
-            error.message
-        };
-        let mut new = NewTask::new(name("add"), vec![0; PAYLOAD]);
-        assert!(new.check().is_ok());
-        new.payload = Some(vec![0; PAYLOAD + 1].into());
-        assert_eq!(refusal(&new), "payload of 4194305 bytes: expected at most 4194304 (4 MiB)");
-        new.payload = None;
-        new.id = Some("cron:x:1".parse().unwrap());
-        assert!(refusal(&new).contains("reserved"));
-        new.id = None;
-        new.headers.insert("tasq-depth".into(), "0".into());
-        assert!(refusal(&new).contains("tasq-depth"));
-        new.headers.clear();
-        for (length, good) in [(0, false), (1, true), (256, true), (257, false)] {
-            new.unique = Some(Unique { key: "k".repeat(length), hold: None });
-            assert_eq!(new.check().is_ok(), good, "{length}");
-        }
-        assert_eq!(refusal(&new), "unique key of 257 bytes: expected 1 to 256");
-    }
-
-    #[test]
-    fn chosen_ids_are_remembered_and_generated_ones_are_not() {
-        let mut new = NewTask::new(name("add"), "x");
-        assert_eq!(message(new.clone(), name("q")).remember, None);
-        new.id = Some("a1".parse().unwrap());
-        assert_eq!(message(new.clone(), name("q")).remember, Some(REMEMBER));
-        new.options.retention = Some(Duration::from_secs(1));
-        assert_eq!(message(new.clone(), name("q")).remember, Some(REMEMBER));
-        new.options.retention = Some(REMEMBER * 3);
-        assert_eq!(message(new.clone(), name("q")).remember, Some(REMEMBER * 3));
-        let message = message(new, name("q"));
-        assert_eq!(codec::decode(&message.envelope).unwrap().queue, name("q"));
     }
 }

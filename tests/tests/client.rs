@@ -144,6 +144,7 @@ async fn a_task_goes_to_its_own_queue_else_to_the_announced_one_else_to_default(
     let queue = async |new| client.enqueue(new).await.unwrap().queue;
     assert_eq!(queue(NewTask::new(name("add"), "")).await, name("default"));
     announce(&backend, "add", Some("sums")).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(queue(NewTask::new(name("add"), "")).await, name("sums"));
     assert_eq!(queue(NewTask { queue: Some(name("own")), ..NewTask::new(name("add"), "") }).await, name("own"));
 }

@@ -1,4 +1,4 @@
-//! Many tasks through a Redis leave it as it was: no key and no memory more, but for what is kept on purpose.
+//! Many tasks through a server leave it as it was: nothing and no memory more, but for what is kept on purpose.
 //! `make million` sends a million through; without it, so many that what one leaves shows.
 #![allow(clippy::unwrap_used, reason = "tests, with what serves them")]
 
@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tasq_host::backend::{self, Backend};
+use tasq_host::backend::{self, Backend, nats};
 use tasq_host::broker::Order;
 use tasq_host::client::{Client, NewTask, Work};
 use tasq_host::sandbox::{self, Sandbox};
 use tasq_host::task::TaskOptions;
 use tasq_host::worker::{self, Queues, Tally};
+use tasq_tests::fixture::nats::{self as nats_server, Version};
 use tasq_tests::fixture::redis::Server;
 use tasq_tests::guests::guest;
 use tasq_tests::nouns::name;
@@ -23,13 +24,21 @@ const SHORT: u64 = 10_000;
 /// Before the first look: a server's buffers and our scripts come with the first tasks.
 const WARM_UP: u64 = 5_000;
 /// Enqueued in one call.
-const BATCH: usize = 1_000;
-/// No more of them wait at a time.
-const WAITING: u64 = 20_000;
+const BATCH: u64 = 1_000;
+/// No more of them wait at a time; fewer in the short form, so that what they make grow shows there.
+const WAITING: [u64; 2] = [250, 20_000];
 /// Longer than it takes a server to settle down.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What a server's or our memory may differ by: buffers that grow with load, and a heap that is full of holes.
 const MEMORY: u64 = 32 << 20;
+/// The same of a server that is written in Go: its heap may be twice what lives in it, and gives back late.
+const MEMORY_OF_GO: u64 = 192 << 20;
+/// More than a waiting task takes in a snapshot of NATS's log.
+const OF_A_TASK: u64 = 512;
+
+fn waiting() -> u64 {
+    WAITING[usize::from(tasks() > SHORT)]
+}
 
 fn tasks() -> u64 {
     let asked = std::env::var("TASQ_TASKS").ok();
@@ -39,7 +48,7 @@ fn tasks() -> u64 {
 /// What there is, on the server and here.
 #[derive(Clone, Copy, Debug)]
 struct Held {
-    /// Keys.
+    /// Keys, or messages.
     things: u64,
     /// Bytes that the server keeps of them.
     kept: u64,
@@ -79,7 +88,7 @@ impl Mill {
         let one = || Work::Task(Box::new(NewTask { options: options.clone(), ..NewTask::new(name("noop"), "") }));
         let end = self.sent + tasks;
         while self.sent < end {
-            let batch: Vec<Work> = (0..(end - self.sent).min(BATCH as u64)).map(|_| one()).collect();
+            let batch: Vec<Work> = (0..(end - self.sent).min(BATCH).min(waiting())).map(|_| one()).collect();
             self.sent += batch.len() as u64;
             self.client
                 .enqueue_all(batch)
@@ -87,7 +96,7 @@ impl Mill {
                 .unwrap()
                 .into_iter()
                 .for_each(|answer| assert!(answer.unwrap().created));
-            self.down_to(WAITING).await;
+            self.down_to(waiting()).await;
         }
         self.down_to(0).await;
     }
@@ -113,8 +122,9 @@ fn serve() -> Arc<Sandbox> {
     Arc::new(sandbox)
 }
 
-/// Sends many tasks through and holds what is there after them against what was there before.
-async fn leaves_nothing(server: &str, backend: Backend, most_kept: u64, look: impl AsyncFn() -> Held) {
+/// Sends many tasks through and holds what is there after them against what was there before: bytes that are kept, and
+/// growth of its memory.
+async fn leaves_nothing(server: &str, backend: Backend, (most_kept, growth): (u64, u64), look: impl AsyncFn() -> Held) {
     let (tally, tasks) = (Arc::new(Tally::default()), tasks());
     let options = worker::Options {
         queues: Queues::Served,
@@ -136,8 +146,8 @@ async fn leaves_nothing(server: &str, backend: Backend, most_kept: u64, look: im
     mill.grind(tasks).await;
     let took = began.elapsed().as_secs_f64();
     let is_back = |after: &Held| {
-        let grown = after.memory.saturating_sub(before.memory).max(after.ours.saturating_sub(before.ours));
-        after.kept <= before.kept.max(most_kept) && grown < MEMORY
+        let grown = [after.memory.saturating_sub(before.memory), after.ours.saturating_sub(before.ours)];
+        after.kept <= before.kept.max(most_kept) && grown[0] < growth && grown[1] < MEMORY
     };
     let mut after = look().await;
     let calm = Instant::now();
@@ -167,10 +177,38 @@ async fn a_redis_server_is_as_it_was() {
         ours: resident("self"),
     };
     // As much as the keys of a few tasks.
-    leaves_nothing("redis", backend, 2 << 20, look).await;
+    leaves_nothing("redis", backend, (2 << 20, MEMORY), look).await;
     let (soon, few) = (Instant::now(), 8);
     while keys() > few {
         assert!(soon.elapsed() < PATIENCE, "{} keys are left", keys());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The log is cut behind the last but one snapshot, which is made when it has grown by so much or by twice the last one: no more
+/// than that twice, and two snapshots, are kept.
+#[tokio::test]
+async fn a_nats_server_is_as_it_was() {
+    let server = nats_server::Server::start(Version::Newest, "");
+    let options = nats_server::options(&format!("nats://{}?prefix=mill", server.address()));
+    // Where few tasks are sent, the log is short, so that it is cut as often.
+    let log = if tasks() > SHORT { nats::Tuning::default().log } else { 64 << 10 };
+    let tuning = nats::Tuning { log, ..nats::Tuning::default() };
+    let backend = nats::open(&options, tuning, false).await.unwrap();
+    let client = async_nats::connect(server.address()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let look = async || {
+        let (mut things, mut kept) = (0, 0);
+        for stream in ["mill_log", "mill_snapshots", "mill_blobs"] {
+            let state = jetstream.get_stream(stream).await.unwrap().cached_info().state.clone();
+            (things, kept) = (things + state.messages, kept + state.bytes);
+        }
+        let process = std::fs::read_to_string(server.folder().join("pid")).unwrap();
+        Held { things, kept, memory: resident(process.trim()), ours: resident("self") }
+    };
+    let snapshot = waiting() * OF_A_TASK;
+    // Once more for what comes while a snapshot is written.
+    let most = 3 * log.max(2 * snapshot) + 2 * snapshot;
+    println!("at most {most} bytes");
+    leaves_nothing("nats", backend, (most, MEMORY_OF_GO), look).await;
 }

@@ -77,8 +77,6 @@ pub async fn open(options: &RedisOptions, time: Time, foreign_results: bool) -> 
         Arc::new(Redis { link, layout, queues: Mutex::default(), swept: Mutex::default(), ear, foreign_results });
     // Also finds out whether the server lets us work: a replica doesn't, nor does one without rights for scripts.
     redis.meet(&[]).await?;
-    // So that nothing is missed that is said from now on.
-    redis.ear.hears().await;
     Ok(Backend {
         broker: redis.clone(),
         signals: redis.clone(),
@@ -141,5 +139,9 @@ impl Redis {
 impl Signals for Redis {
     fn listen(&self) -> broadcast::Receiver<Signal> {
         self.ear.listen()
+    }
+
+    fn cancels(&self) -> broadcast::Receiver<Signal> {
+        self.ear.cancels()
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Client, Enqueued, Known, NewTask, Work, queue, unserved};
+use super::workers::{queue, unserved};
+use super::{Client, Enqueued, Known, NewTask, Work};
 use crate::broker::{Due, Message, Unique, WorkerReport};
 use crate::chain;
 use crate::error::{Error, Result};

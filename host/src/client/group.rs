@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::chain::{self, step};
-use super::{Client, Enqueued, Known, KnownChain, NewTask, Shown, Work, queue, unserved};
+use super::workers::{queue, unserved};
+use super::{Client, Enqueued, Known, KnownChain, NewTask, Shown, Work};
 use crate::broker::{Due, Message, WorkerReport};
 use crate::chain::STEPS;
 use crate::error::{Error, Result};

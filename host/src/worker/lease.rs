@@ -78,7 +78,7 @@ const MISSED: Duration = Duration::from_millis(250);
 /// Extends every lease each third of `lease`, and one that is to be cancelled at once, until it is dropped. While the
 /// broker can't be reached guests run on: if a lease is lost meanwhile, their ends are refused.
 pub(super) fn start(backend: &Backend, leases: Arc<Leases>, lease: Duration) -> AbortOnDropHandle<()> {
-    let (broker, mut signals) = (backend.broker.clone(), backend.signals.listen());
+    let (broker, mut signals) = (backend.broker.clone(), backend.signals.cancels());
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut next = Instant::now() + lease / 3;
         loop {

@@ -41,8 +41,12 @@ const LOOK: Duration = Duration::from_millis(1);
 
 fn main() -> io::Result<()> {
     let asked = Asked::by_the_environment();
-    // As in the host: a worker's own work is one thread's.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let mut runtime = match asked.phase.as_str() {
+        // As in the host: a worker's own work is one thread's.
+        "drain" | "latency" | "worker" => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.worker_threads(1).enable_all().build()?;
     let line = runtime.block_on(async move {
         match asked.phase.as_str() {
             "reset" => reset(&asked).await,

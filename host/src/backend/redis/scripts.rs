@@ -60,11 +60,13 @@ scripts! {
 
 fn script(parts: &[&str]) -> Script {
     let retention = millis(RETENTION);
+    let count = PARTS.len();
+    // Written out, so that Lua makes the table in its size at once: that is half of what a script begins with.
+    let keys: String = PARTS.iter().enumerate().map(|(at, part)| format!(", {part} = KEYS[first + {at}]")).collect();
     let limits = format!(
         "local KEEP_DONE, KEEP_DEAD, RETENTION, HISTORY, FAR = {KEEP_DONE}, {KEEP_DEAD}, {retention}, {HISTORY}, {FAR}\n\
-         local UPSTREAM, STORE_KEYS, STORE_BYTES = {UPSTREAM}, {KEYS}, {BYTES}\n\
-         local PARTS = {{ '{}' }}\n",
-        PARTS.join("', '")
+         local UPSTREAM, STORE_KEYS, STORE_BYTES, PARTS = {UPSTREAM}, {KEYS}, {BYTES}, {count}\n\
+         local function queue_at(first) return {{ lists = {{ {{}}, {{}}, {{}} }}{keys} }} end\n"
     );
     Script::new(limits + &parts.join("\n"))
 }

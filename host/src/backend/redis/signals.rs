@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{broadcast, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::layout::Layout;
@@ -29,10 +29,16 @@ struct Shared {
     /// Names of queues; "" for any.
     woken: broadcast::Sender<Arc<str>>,
     signals: broadcast::Sender<Signal>,
-    /// Somebody listens for the first time: only then are all ends of all processes worth their way here.
-    listened: Notify,
-    /// The server was asked for the first time to tell what others say, whatever came of it.
-    hears: Notify,
+    /// What somebody here has listened for: the server says nothing else, for each message costs both sides about as much as
+    /// a command.
+    wanted: watch::Sender<Wanted>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    wakes: bool,
+    cancels: bool,
+    ends: bool,
 }
 
 impl Ear {
@@ -40,8 +46,7 @@ impl Ear {
         let shared = Arc::new(Shared {
             woken: broadcast::Sender::new(SIGNALS),
             signals: broadcast::Sender::new(SIGNALS),
-            listened: Notify::new(),
-            hears: Notify::new(),
+            wanted: watch::Sender::default(),
         });
         let origin = uuid::Uuid::now_v7().simple().to_string();
         let hearing = Hearing {
@@ -50,26 +55,40 @@ impl Ear {
             ended: layout.ended(),
             cancels: layout.cancels(),
             origin: origin.clone(),
+            wanted: shared.wanted.subscribe(),
             shared: shared.clone(),
-            ends: false,
         };
         Ear { shared, origin, _hearing: AbortOnDropHandle::new(tokio::spawn(hearing.for_ever())) }
     }
 
-    /// Until what others say comes here, or can't be had now: to be awaited by one, once.
-    pub(super) async fn hears(&self) {
-        let _ = tokio::time::timeout(PAUSES[1], self.shared.hears.notified()).await;
-    }
-
+    /// Hears of all signals. What the server says from now on may be missed until it knows that somebody listens; then
+    /// `Changed` is told.
     pub(super) fn listen(&self) -> broadcast::Receiver<Signal> {
         let receiver = self.shared.signals.subscribe();
-        self.shared.listened.notify_one();
+        self.want(|wanted| (wanted.cancels, wanted.ends) = (true, true));
         receiver
     }
 
-    /// Hears of queues in which something waits.
+    /// The same for `Cancel`.
+    pub(super) fn cancels(&self) -> broadcast::Receiver<Signal> {
+        let receiver = self.shared.signals.subscribe();
+        self.want(|wanted| wanted.cancels = true);
+        receiver
+    }
+
+    /// Hears of queues in which something waits; of any ("") once the server knows that somebody listens.
     pub(super) fn wakes(&self) -> broadcast::Receiver<Arc<str>> {
-        self.shared.woken.subscribe()
+        let receiver = self.shared.woken.subscribe();
+        self.want(|wanted| wanted.wakes = true);
+        receiver
+    }
+
+    fn want(&self, what: impl FnOnce(&mut Wanted)) {
+        self.shared.wanted.send_if_modified(|wanted| {
+            let before = *wanted;
+            what(wanted);
+            *wanted != before
+        });
     }
 
     /// Tells this process's listeners of ends that it wrote itself.
@@ -88,18 +107,17 @@ struct Hearing {
     cancels: String,
     origin: String,
     shared: Arc<Shared>,
-    /// Whether ends are listened to.
-    ends: bool,
+    wanted: watch::Receiver<Wanted>,
 }
 
 impl Hearing {
     async fn for_ever(mut self) {
         let mut pause = PAUSES[0];
-        loop {
+        // The sender is ours.
+        while self.wanted.wait_for(|wanted| *wanted != Wanted::default()).await.is_ok() {
             if self.hear().await.is_ok() {
                 pause = PAUSES[0];
             }
-            self.shared.hears.notify_one();
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES[1]);
         }
@@ -108,14 +126,18 @@ impl Hearing {
     /// Until the connection is gone; an error where there was none.
     async fn hear(&mut self) -> redis::RedisResult<()> {
         let (mut sink, mut stream) = self.hearsay.connect().await?.split();
-        sink.subscribe(&[&self.wake, &self.cancels]).await?;
-        if self.ends {
-            sink.subscribe(&self.ended).await?;
-        }
-        self.shared.hears.notify_one();
-        // What was said before has been missed.
-        self.missed();
+        let mut heard = Wanted::default();
         loop {
+            let wanted = *self.wanted.borrow_and_update();
+            if wanted != heard {
+                let Wanted { wakes, cancels, ends } = wanted;
+                let channels = [(wakes, &self.wake), (cancels, &self.cancels), (ends, &self.ended)];
+                let channels: Vec<_> = channels.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect();
+                sink.subscribe(&channels).await?;
+                heard = wanted;
+                // What was said before has been missed.
+                self.missed();
+            }
             tokio::select! {
                 message = stream.next() => match message {
                     Some(message) if message.get_channel_name() == self.wake => self.wake(message.get_payload_bytes()),
@@ -126,13 +148,8 @@ impl Hearing {
                     Some(message) => self.ended(message.get_payload_bytes()),
                     None => return Ok(()),
                 },
-                () = self.shared.listened.notified(), if !self.ends => {
-                    self.ends = true;
-                    if sink.subscribe(&self.ended).await.is_err() {
-                        return Ok(());
-                    }
-                    self.missed();
-                }
+                // The sender is ours.
+                _ = self.wanted.changed() => {}
             }
         }
     }

@@ -9,10 +9,10 @@ local wake, known, count = arg(), number(), number()
 local is_stale = known >= 0 and redis.call('HLEN', KEYS[1]) ~= known
 local everyone, names = {}, {}
 for index = 1, count do
-  everyone[index] = queue_at(2 + (index - 1) * #PARTS)
+  everyone[index] = queue_at(2 + (index - 1) * PARTS)
   names[index] = arg()
 end
-for first = 2 + count * #PARTS, #KEYS - 8, 9 do
+for first = 2 + count * PARTS, #KEYS - 8, 9 do
   everyone[#everyone + 1] = { m = KEYS[first], t = KEYS[first + 1], d = KEYS[first + 2], dn = KEYS[first + 3],
     r = KEYS[first + 4], f = KEYS[first + 5], fd = KEYS[first + 6], fo = KEYS[first + 7], fx = KEYS[first + 8] }
 end

@@ -1,8 +1,8 @@
--- The beginning of every script. scripts.rs puts the limits (KEEP_DONE, KEEP_DEAD, RETENTION, HISTORY) and PARTS, the
--- names of a queue's keys, before it.
+-- The beginning of every script. scripts.rs puts the limits (KEEP_DONE, KEEP_DEAD, RETENTION, HISTORY, FAR) before it, and queue_at(first):
+-- the queue whose PARTS parts have their keys from KEYS[first] on; `lists` is what is to be appended to p0..p2 at the end.
 --
 -- ARGV begins with the time: "+N" for the server's clock set forward by N ms (0 but in tests), "=N" for the time N.
--- KEYS name whole queues: a block of the keys of PARTS for each. All times are Unix milliseconds.
+-- KEYS name whole queues: a block of PARTS keys for each. All times are Unix milliseconds.
 
 -- What `unpack` and one call may be given; no step of a script does more than this many.
 local CHUNK = 1000
@@ -27,16 +27,6 @@ end
 local NOW = string.format('%.0f', now)
 local function past(order, most)
   return redis.call('ZRANGEBYSCORE', order, '-inf', NOW, 'LIMIT', '0', most or '1000')
-end
-
--- When a task ended whose record is kept as long as is usual, up to now.
-local USUALLY = string.format('%.0f', now - RETENTION)
-
--- The queue whose keys begin at KEYS[first]. `lists`: what is to be appended to p0..p2 at the end.
-local function queue_at(first)
-  local queue = { lists = { {}, {}, {} } }
-  for index, part in ipairs(PARTS) do queue[part] = KEYS[first + index - 1] end
-  return queue
 end
 
 -- One call with a list of any length, in pieces.
@@ -263,7 +253,9 @@ local function tidy(q)
   end
   each('HDEL', q.u, keys)
   forget_results(q, past(q.f))
-  forget_results(q, redis.call('ZRANGEBYSCORE', q.fd, '-inf', USUALLY, 'LIMIT', '0', '1000'))
+  -- When a task ended whose record is kept as long as is usual, up to now.
+  local usually = string.format('%.0f', now - RETENTION)
+  forget_results(q, redis.call('ZRANGEBYSCORE', q.fd, '-inf', usually, 'LIMIT', '0', '1000'))
   for _, id in ipairs(past(q.d, '100')) do forget_dead(q, id) end
 end
 

@@ -12,7 +12,6 @@ local first, messages = next_arg + 1, (#ARGV - next_arg) / 3
 for index = 1, count do
   local q = everyone[index]
   q.ids, q.fresh, q.there = {}, {}, {}
-  tidy(q)
   promote(q)
 end
 
