@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tasq_tests::fixture::redis::{Server, free_port};
+use tasq_tests::processes::until;
 
 /// Runs a command; `ca`: whom it trusts.
 fn tasq(broker: &str, ca: Option<&Path>, arguments: &[&str]) -> Output {
@@ -37,41 +38,77 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {output:?}");
 }
 
+/// A folder with an authority of its own (`ca.pem`), and what it certifies for `localhost`.
+struct Certified(tempfile::TempDir);
+
+impl Certified {
+    fn new() -> Certified {
+        let folder = tempfile::tempdir().expect("a folder");
+        let make = |arguments: &str| openssl(folder.path(), arguments);
+        let curve = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        make(&format!("req -x509 {curve} -keyout ca.key -out ca.pem -days 2 -subj /CN=ca"));
+        make(&format!("req {curve} -keyout key.pem -out request.pem -subj /CN=localhost"));
+        std::fs::write(folder.path().join("names"), "subjectAltName=DNS:localhost\n").expect("write");
+        make("x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names");
+        Certified(folder)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().expect("a readable path").to_owned()
+    }
+
+    /// A server that also takes connections with TLS, and the port for these.
+    fn server(&self, more: &[&str]) -> (Server, u16) {
+        let port = free_port();
+        let (text, ca, cert, key, folder) =
+            (port.to_string(), self.file("ca.pem"), self.file("cert.pem"), self.file("key.pem"), self.file(""));
+        let mut arguments = more.to_vec();
+        arguments.extend(["--tls-port", &text, "--tls-cert-file", &cert, "--tls-key-file", &key]);
+        arguments.extend(["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no", "--dir", &folder]);
+        (Server::start(&arguments), port)
+    }
+
+    /// It works for those who trust the authority, and for nobody else.
+    fn is_trusted_alone(&self, broker: &str) {
+        works(broker, Some(Path::new(&self.file("ca.pem"))));
+        fails(&tasq(broker, None, &["task", "list"]), 3, "certificate", "ca.key");
+    }
+}
+
 #[test]
 fn tls_is_used_and_strangers_are_not_trusted() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path();
-    openssl(
-        path,
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca",
+    let certified = Certified::new();
+    let (_server, port) = certified.server(&["--save", ""]);
+    certified.is_trusted_alone(&format!("rediss://localhost:{port}/1?prefix=tls"));
+}
+
+#[test]
+fn tls_leads_to_the_nodes_of_a_cluster() {
+    let certified = Certified::new();
+    let bus = free_port().to_string();
+    let named = ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
+    let clustered = ["--save", "", "--cluster-enabled", "yes", "--cluster-port", &bus, "--tls-cluster", "yes"];
+    let (node, port) = certified.server(&[clustered.as_slice(), &named].concat());
+    assert_eq!(node.say(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "+OK");
+    until("it serves its slots", || {
+        node.lines(&["CLUSTER", "INFO"]).contains(&"cluster_state:ok".into()).then_some(())
+    });
+    certified.is_trusted_alone(&format!("rediss+cluster://localhost:{port}?prefix=tls"));
+}
+
+#[test]
+fn tls_leads_by_sentinels_to_the_master() {
+    let certified = Certified::new();
+    let (_master, port) = certified.server(&["--save", "", "--tls-replication", "yes"]);
+    let settings = format!(
+        "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\nsentinel monitor tasks localhost {port} 1\n"
     );
-    openssl(
-        path,
-        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out request.pem -subj /CN=localhost",
-    );
-    std::fs::write(path.join("names"), "subjectAltName=DNS:localhost\n").expect("write");
-    openssl(
-        path,
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names",
-    );
-    let (file, port) = (|name: &str| path.join(name).to_str().expect("a readable path").to_owned(), free_port());
-    let _server = Server::start(&[
-        "--tls-port",
-        &port.to_string(),
-        "--tls-cert-file",
-        &file("cert.pem"),
-        "--tls-key-file",
-        &file("key.pem"),
-        "--tls-auth-clients",
-        "no",
-        "--save",
-        "",
-        "--dir",
-        &file(""),
-    ]);
-    let broker = format!("rediss://localhost:{port}/1?prefix=tls");
-    works(&broker, Some(&path.join("ca.pem")));
-    fails(&tasq(&broker, None, &["task", "list"]), 3, "certificate", "ca.key");
+    let file = certified.file("sentinel.conf");
+    std::fs::write(&file, settings).expect("write");
+    let (sentinel, watch) = certified.server(&[&file, "--sentinel", "--tls-replication", "yes"]);
+    let is_up = |line: &String| line.starts_with("master0:") && line.contains("status=ok");
+    until("the sentinel reaches the master", || sentinel.lines(&["INFO", "sentinel"]).iter().any(is_up).then_some(()));
+    certified.is_trusted_alone(&format!("rediss+sentinel://localhost:{watch}/tasks?prefix=tls"));
 }
 
 #[test]

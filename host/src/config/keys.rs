@@ -67,7 +67,7 @@ pub(crate) fn names(table: &str) -> Vec<&'static str> {
 pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "broker", flag: Some("broker"), variable: "TASQ_BROKER", kind: Kind::Url, default: Is("sqlite:tasq.db"),
-        about: "Where tasks live: sqlite:PATH, redis://HOST or nats://HOST",
+        about: "Where tasks live: sqlite:PATH, redis://HOST (also redis+cluster://HOSTS, redis+sentinel://HOSTS/MASTER) or nats://HOST",
     },
     Key {
         name: "results", flag: Some("results"), variable: "TASQ_RESULTS", kind: Kind::Url, default: Nothing("the broker's"),
