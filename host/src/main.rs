@@ -8,5 +8,8 @@ mod config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // The allocator asks for pages of 2 MiB, one for whatever little a thread begins with: half of what an idle worker took,
+    // and it is no faster with them. A kernel that has none has nothing to refuse.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     cli::main()
 }

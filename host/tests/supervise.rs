@@ -79,6 +79,33 @@ fn it_says_that_it_lives_as_long_as_it_does() {
     assert_eq!(after.unwrap(), "STOPPING=1");
 }
 
+/// Of its own, beside the program and compiled code, which processes share.
+#[test]
+fn an_idle_worker_takes_little_memory() {
+    const MOST: u64 = 16 << 10;
+    let home = tempfile::tempdir().unwrap();
+    let socket = manager(home.path());
+    for number in 0..9 {
+        // An empty section of its own makes each another file.
+        let mut file = std::fs::read(guest("echo")).unwrap();
+        file.extend([0, 2, 1, b'0' + number]);
+        std::fs::write(home.path().join(format!("wasm/other{number}.wasm")), file).unwrap();
+    }
+    // What compiles is another process; the second one finds everything compiled.
+    drop({
+        let first = Worker::start(home.path(), None);
+        assert_eq!(heard(&socket), "READY=1");
+        first
+    });
+    let worker = Worker::start(home.path(), None);
+    assert_eq!(heard(&socket), "READY=1");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.0.id())).unwrap();
+    let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let kib: u64 = of("RssAnon:").trim().trim_end_matches(" kB").parse().unwrap();
+    println!("{kib} KiB of its own, {} in all", of("VmRSS:").trim());
+    assert!(kib <= MOST, "{kib} KiB");
+}
+
 #[test]
 fn a_worker_that_cannot_start_is_never_ready() {
     let home = tempfile::tempdir().unwrap();

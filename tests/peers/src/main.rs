@@ -40,6 +40,8 @@ const PACE: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(1);
 
 fn main() -> io::Result<()> {
+    // As in the host.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let asked = Asked::by_the_environment();
     let mut runtime = match asked.phase.as_str() {
         // As in the host: a worker's own work is one thread's.
