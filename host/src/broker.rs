@@ -86,6 +86,8 @@ pub enum Signal {
     Ended(TaskId),
     /// Another process changed something.
     Changed,
+    /// Signals of any kind may have been missed: the way here has just come about, or again.
+    Missed,
     /// The running task is to be cancelled: whoever runs it extends its lease now, and is told.
     Cancel(TaskId),
 }

@@ -97,7 +97,11 @@ async fn measure(
             }
             signal = signals.recv() => match signal {
                 Ok(Signal::Ended(id)) => vec![id],
-                Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => {
+                    looks.reset_immediately();
+                    continue;
+                }
+                Ok(_) => continue,
                 Err(RecvError::Closed) => anyhow::bail!("the broker closed its signals"),
             },
             _ = looks.tick() => {

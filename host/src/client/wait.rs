@@ -82,7 +82,9 @@ async fn next_look(signals: &mut Receiver<Signal>, id: &TaskId, next: Instant) {
                 Ok(Signal::Ended(ended)) if is_part(&ended) => return tokio::time::sleep_until(soonest).await,
                 Ok(Signal::Ended(_) | Signal::Cancel(_)) => {}
                 // A busy broker changes all the time.
-                Ok(Signal::Changed) | Err(RecvError::Lagged(_)) => return tokio::time::sleep_until(soonest).await,
+                Ok(Signal::Changed | Signal::Missed) | Err(RecvError::Lagged(_)) => {
+                    return tokio::time::sleep_until(soonest).await;
+                }
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }

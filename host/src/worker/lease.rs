@@ -113,7 +113,7 @@ async fn asked(signals: &mut Receiver<Signal>) -> Option<HashSet<TaskId>> {
         match signals.recv().await {
             Ok(Signal::Cancel(id)) => ids.insert(id),
             Ok(Signal::Ended(_) | Signal::Changed) => continue,
-            Err(RecvError::Lagged(_)) => return None,
+            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => return None,
             Err(RecvError::Closed) => std::future::pending().await,
         };
         // Those that were asked for in one call go in one.
@@ -121,7 +121,7 @@ async fn asked(signals: &mut Receiver<Signal>) -> Option<HashSet<TaskId>> {
             match signals.try_recv() {
                 Ok(Signal::Cancel(id)) => drop(ids.insert(id)),
                 Ok(Signal::Ended(_) | Signal::Changed) => {}
-                Err(TryRecvError::Lagged(_)) => return None,
+                Ok(Signal::Missed) | Err(TryRecvError::Lagged(_)) => return None,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(ids),
             }
         }

@@ -1,11 +1,17 @@
 //! A server that can't be reached or used says so in one line, and what was reached once is reached again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tasq_host::broker::Reserve;
+use tasq_host::broker::{Order, Reserve};
+use tasq_host::client::{Client, Task, Waited};
 use tasq_host::error::ErrorKind;
+use tasq_host::sandbox::{self, Sandbox};
+use tasq_host::task::State;
+use tasq_host::worker::{self, Queues};
 use tasq_tests::fixture::redis::{Server, place};
-use tasq_tests::nouns::task;
+use tasq_tests::guests::guest;
+use tasq_tests::nouns::{DAY, id, task};
 
 use super::{LIMIT, open, patiently, request};
 
@@ -117,6 +123,41 @@ async fn cut_connections_come_back_and_are_heard_on_again() {
         delays.push(taken.1.saturating_duration_since(pushed_at));
     }
     assert!(delays.iter().any(|delay| *delay < Duration::from_millis(500)), "{delays:?}");
+}
+
+/// The worker asks once its way to hear is there again: its leases are extended each eight hours.
+#[tokio::test]
+async fn a_wish_to_cancel_reaches_a_worker_that_could_not_hear_it() {
+    let (server, home) = (Server::volatile(), tempfile::tempdir().unwrap());
+    std::fs::copy(guest("misbehave"), home.path().join("sleeper.wasm")).unwrap();
+    let options = sandbox::Options { slots: 1, pagemap_scan: true, cache: None, memory_budget: None };
+    let sandbox = Sandbox::new(options).unwrap();
+    assert_eq!(sandbox.load_folder(home.path()).unwrap().refused, []);
+    let options = worker::Options {
+        queues: Queues::Served,
+        order: Order::Weighted,
+        concurrency: 1,
+        lease: DAY,
+        drain_timeout: LIMIT,
+        max_lost: 3,
+        until_empty: false,
+        tally: Arc::default(),
+    };
+    let (backend, never) = (open(&server.url("p")).await.unwrap(), std::future::pending);
+    let working = worker::run(backend, Arc::new(sandbox), options, never(), never());
+    let working = tokio::spawn(working);
+    let client = Client::new(open(&server.url("p")).await.unwrap());
+    let sleeper = Task::new("sleeper", r#"{"do":"sleep","ms":3600000}"#).id("a").timeout(DAY);
+    client.enqueue(sleeper).await.unwrap();
+    let a = id("a");
+    while client.show(&a).await.unwrap().unwrap().state() != State::Running {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.say(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    client.cancel(std::slice::from_ref(&a)).await.unwrap();
+    let waited = client.wait(&a, Some(LIMIT), |_| {}).await.unwrap();
+    assert!(matches!(&waited, Waited::Ended(ended) if ended.state() == State::Cancelled), "{waited:?}");
+    working.abort();
 }
 
 #[tokio::test]

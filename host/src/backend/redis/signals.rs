@@ -62,7 +62,7 @@ impl Ear {
     }
 
     /// Hears of all signals. What the server says from now on may be missed until it knows that somebody listens; then
-    /// `Changed` is told.
+    /// `Missed` is told.
     pub(super) fn listen(&self) -> broadcast::Receiver<Signal> {
         let receiver = self.shared.signals.subscribe();
         self.want(|wanted| (wanted.cancels, wanted.ends) = (true, true));
@@ -156,7 +156,7 @@ impl Hearing {
 
     fn missed(&self) {
         let _ = self.shared.woken.send("".into());
-        let _ = self.shared.signals.send(Signal::Changed);
+        let _ = self.shared.signals.send(Signal::Missed);
     }
 
     fn wake(&self, queues: &[u8]) {
