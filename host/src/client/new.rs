@@ -66,7 +66,7 @@ impl NewTask {
 
     /// Refuses what no broker should see: a payload that is too large, a reserved id, a unique key or a header's name against
     /// the rule.
-    /// [`Client::enqueue`] begins with it.
+    /// [`Client::enqueue`](super::Client::enqueue) begins with it.
     pub fn check(&self) -> Result<()> {
         let length = self.payload.as_ref().map_or(0, Bytes::len);
         if length > PAYLOAD {

@@ -114,6 +114,11 @@ impl Layout {
         self.parts(queue, &PARTS, call);
     }
 
+    /// Gives a script the leases of a queue.
+    pub(super) fn leases(&self, queue: &Name, call: &mut Call<'_>) {
+        self.parts(queue, &["l"], call);
+    }
+
     fn parts(&self, queue: &Name, parts: &[&str], call: &mut Call<'_>) {
         for part in parts {
             call.key(self.part(queue, part));

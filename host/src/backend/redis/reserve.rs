@@ -8,12 +8,15 @@ use futures_util::future::try_join_all;
 
 use super::Redis;
 use super::kept::delivery;
-use super::scripts::CLAIM;
+use super::scripts::{CLAIM, RAN_OUT};
 use super::wire::{Answer, span};
 use crate::broker::shares::shares;
 use crate::broker::{Delivery, Order, Reserve};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::task::{Name, Timestamp};
+
+/// A call costs the server about as much as so many tasks in it: no queue is asked for fewer where there are as many to take.
+const PIECE: usize = 4;
 
 /// What one look at all queues of a request gave.
 pub(super) struct Look {
@@ -81,8 +84,9 @@ impl Looking<'_> {
         let mut weights: Vec<u32> = self.request.queues.iter().map(|&(_, weight)| weight).collect();
         while self.look.taken.len() < self.request.max && weights.iter().any(|&weight| weight > 0) {
             let left = self.request.max - self.look.taken.len();
-            for (index, want) in shares(&weights, left, dice()) {
-                if self.take(index, want).await? < want {
+            for (index, pieces) in shares(&weights, left.div_ceil(PIECE), dice()) {
+                let want = (pieces * PIECE).min(self.request.max - self.look.taken.len());
+                if want > 0 && self.take(index, want).await? < want {
                     weights[index] = 0;
                 }
             }
@@ -92,9 +96,22 @@ impl Looking<'_> {
 
     /// Leases that ran out are taken back in the other queues, too, though there is nothing more to take.
     async fn take_back(&self) -> Result<()> {
-        let unseen = (0..self.seen.len()).filter(|&index| !self.seen[index]);
-        let calls = unseen.map(|index| async move { self.redis.link.send(&self.call(index, 0)).await });
-        try_join_all(calls).await.map(drop)
+        let unseen: Vec<usize> = (0..self.seen.len()).filter(|&index| !self.seen[index]).collect();
+        // One call for all, unless each lives for itself.
+        let together = if self.redis.link.is_split() { 1 } else { unseen.len().max(1) };
+        try_join_all(unseen.chunks(together).map(|places| self.take_back_from(places))).await.map(drop)
+    }
+
+    async fn take_back_from(&self, places: &[usize]) -> Result<()> {
+        let mut call = self.redis.link.call(&RAN_OUT);
+        places.iter().for_each(|&index| self.redis.layout.leases(&self.request.queues[index].0, &mut call));
+        let mut answer = Answer::new(self.redis.link.send(&call).await?)?;
+        while !answer.is_over() {
+            let place = usize::try_from(answer.number()?).ok().and_then(|place| places.get(place));
+            let &index = place.ok_or_else(|| Error::corrupt("the server named a queue that it wasn't asked for"))?;
+            self.redis.link.send(&self.call(index, 0)).await?;
+        }
+        Ok(())
     }
 
     /// Takes up to `want` from one queue; how many that were.

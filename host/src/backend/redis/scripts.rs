@@ -43,6 +43,7 @@ scripts! {
     PLANS = "plans",
     PUSH = "accept" "arrivals" "push",
     QUEUES = "queues",
+    RAN_OUT = "ran_out",
     RECORD = "keep" "record",
     RELAYED = "relayed",
     RELEASE = "release",

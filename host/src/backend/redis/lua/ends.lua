@@ -10,7 +10,6 @@ local END = '>I2I4BI7I2I2'
 for index = 1, is_stale and 0 or count do
   local q = everyone[index]
   q.left_ids, q.again, q.ended, q.buried = {}, {}, {}, {}
-  tidy(q)
   promote(q)
 end
 local function remove(q)
